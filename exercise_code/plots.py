@@ -1,0 +1,115 @@
+"""Figures for the notebooks; every function returns the matplotlib Figure and imports matplotlib when it is called."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+GOOD, BAD, MUTED = "#1b7f5c", "#c2452d", "#7a828c"
+
+
+def _style(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+def show_images(images: NDArray, titles: Sequence[str] = (), *, columns: int = 10, wrong: Sequence[bool] = ()) -> Any:
+    """Draw images (N, H, W, C) uint8 in a grid; titles below each, red where `wrong` is set."""
+    import matplotlib.pyplot as plt
+
+    rows = -(-len(images) // columns)
+    height = 1.75 if len(titles) else 1.25
+    figure, axes = plt.subplots(rows, columns, figsize=(1.25 * columns, height * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image.squeeze(), cmap="gray" if image.shape[-1] == 1 else None, interpolation="nearest")
+        if i < len(titles):
+            colour = BAD if i < len(wrong) and wrong[i] else "black"
+            axis.set_title(titles[i], fontsize=8, color=colour)
+    figure.tight_layout()
+    return figure
+
+
+def plot_losses(solvers: Mapping[str, Any]) -> Any:
+    """Training (dashed) and validation (solid) loss per epoch for each Solver, the best epoch marked."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4))
+    for i, (name, solver) in enumerate(solvers.items()):
+        epochs = np.arange(1, len(solver.val_loss_history) + 1)
+        colour = f"C{i}"
+        axes.plot(epochs, solver.train_loss_history, "--", color=colour, alpha=0.7, label=f"{name}, training")
+        axes.plot(epochs, solver.val_loss_history, "-", color=colour, label=f"{name}, validation")
+        if solver.best_model_stats:
+            best = solver.best_model_stats
+            axes.plot(best["epoch"], best["val_loss"], "o", color=colour)
+    axes.set(xlabel="epoch", ylabel="loss", title="Loss per epoch (dot: best validation loss)")
+    axes.legend(frameon=False)
+    _style(axes)
+    figure.tight_layout()
+    return figure
+
+
+def plot_search(trials: Sequence[Any], x: str, y: str | None = None, *, log: bool = True) -> Any:
+    """Validation accuracy of every trial against one hyper-parameter, or over a plane of two (colour = accuracy).
+
+    Diverged trials are drawn as crosses.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.5, 4.2))
+    xs = np.array([trial.config[x] for trial in trials], dtype=float)
+    accuracy = np.array([100 * trial.val_accuracy for trial in trials])
+    alive = np.isfinite(accuracy)
+    if y is None:
+        axes.scatter(xs[alive], accuracy[alive], color=GOOD, s=45, zorder=3)
+        axes.set(ylabel="validation accuracy (%)")
+    else:
+        ys = np.array([trial.config[y] for trial in trials], dtype=float)
+        dots = axes.scatter(xs[alive], ys[alive], c=accuracy[alive], cmap="viridis", s=90, edgecolor="white", zorder=3)
+        axes.scatter(xs[~alive], ys[~alive], marker="x", color=BAD, label="diverged")
+        figure.colorbar(dots, label="validation accuracy (%)")
+        axes.set(ylabel=y)
+        if log:
+            axes.set_yscale("log")
+        if (~alive).any():
+            axes.legend(frameon=False)
+    if alive.any():
+        best = int(np.nanargmax(accuracy))
+        value = accuracy[best] if y is None else ys[best]
+        axes.annotate(
+            f"best {accuracy[best]:.1f} %",
+            (xs[best], value),
+            xytext=(8, 8),
+            textcoords="offset points",
+            zorder=4,
+        )
+    if log:
+        axes.set_xscale("log")
+    axes.margins(0.12)
+    axes.set(xlabel=x, title=f"{len(trials)} configurations")
+    _style(axes)
+    figure.tight_layout()
+    return figure
+
+
+def plot_confusion(counts: ArrayLike, classes: Sequence[str]) -> Any:
+    """Confusion matrix (C, C) of counts as row percentages: row = true class, column = prediction."""
+    import matplotlib.pyplot as plt
+
+    counts = np.asarray(counts, dtype=float)
+    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = plt.subplots(figsize=(6.6, 5.6))
+    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    axes.set(xticks=range(len(classes)), yticks=range(len(classes)), xlabel="predicted", ylabel="true")
+    axes.set_xticklabels(classes, rotation=45, ha="right")
+    axes.set_yticklabels(classes)
+    for row, column in np.ndindex(*share.shape):
+        colour = "white" if share[row, column] > 55 else "black"
+        axes.text(column, row, f"{share[row, column]:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    figure.colorbar(picture, label="% of the true class")
+    axes.set_title("Where the network errs")
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,178 @@
+"""The Solver: trains a network on batches, watches the validation loss and hands back the best weights it saw."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exercise_code.networks.loss import CrossEntropyFromLogits
+from exercise_code.networks.optimizer import Adam
+
+
+class Solver:
+    """Train a classification or regression network (lecture 004).
+
+    Args:
+        model: a network with `params`, `grads`, `reg`, `forward`, `backward` (see `exercise_code.networks`).
+        train_dataloader: yields batches `{"image": (B, ...), "label": (B,)}`.
+        val_dataloader: the same for validation.  A `DataLoader` is read whole and in order, even if it was made with
+            shuffle or drop_last, so the validation loss is the same number whenever it is asked for.
+        loss_func: a loss as an instance or a class; None means CrossEntropyFromLogits().
+        learning_rate: of the first epoch, per step.
+        optimizer: called as `optimizer(model, loss_func, learning_rate)`; use functools.partial for more settings.
+        verbose: print a line per print_every epochs.
+        print_every: epochs between two lines.
+        lr_decay: the learning rate is multiplied by it after every epoch; in (0, 1].
+
+    Attributes after training (epoch histories have one number per epoch):
+        train_loss_history: mean batch loss of the epoch, with the regularisation term (it is what was minimised).
+        val_loss_history: loss on the whole validation set without the regularisation term, so that runs with different
+            regularisation can be compared; it decides which epoch was best.
+        train_batch_loss: loss of every step.  lr_history: learning rate of every epoch.
+        best_params: a copy of the weights at the best epoch.  best_model_stats: {"epoch", "val_loss", "train_loss"}.
+        num_operation: optimizer steps done.  current_patience: epochs since the best one.
+        stop_reason: "epochs", "patience" or "diverged".
+
+    Raises:
+        ValueError: a setting out of its range.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        train_dataloader: Any,
+        val_dataloader: Any,
+        loss_func: Any = None,
+        learning_rate: float = 1e-3,
+        optimizer: Any = Adam,
+        verbose: bool = True,
+        print_every: int = 1,
+        lr_decay: float = 1.0,
+    ):
+        if not 0 < lr_decay <= 1:
+            raise ValueError(f"lr_decay must lie in (0, 1], got {lr_decay!r}")
+        if print_every < 1:
+            raise ValueError(f"print_every must be at least 1, got {print_every!r}")
+        loss_func = CrossEntropyFromLogits() if loss_func is None else loss_func
+        self.model = model
+        self.train_dataloader = train_dataloader
+        self.val_dataloader = val_dataloader
+        self.loss_func = loss_func() if isinstance(loss_func, type) else loss_func
+        self.learning_rate = learning_rate
+        self.opt = optimizer(model, self.loss_func, learning_rate)
+        self.verbose = verbose
+        self.print_every = print_every
+        self.lr_decay = lr_decay
+        self._reset()
+
+    def _reset(self) -> None:
+        self.train_loss_history: list[float] = []
+        self.val_loss_history: list[float] = []
+        self.train_batch_loss: list[float] = []
+        self.lr_history: list[float] = []
+        self.best_model_stats: dict[str, float] | None = None
+        self.best_params: dict[str, NDArray] | None = None
+        self.num_operation = 0
+        self.current_patience = 0
+        self.stop_reason = ""
+
+    def _step(self, X: NDArray, y: NDArray, validation: bool = False) -> float:
+        """Loss on one batch, X (B, ...) and y (B,); unless it is for validation, also one step of the optimizer.
+
+        The training loss includes the regularisation term, the validation loss does not.
+        """
+        y_pred = self.model.forward(X)
+        loss = self.loss_func(y_pred, y)
+        if not validation:
+            loss += sum(self.model.reg.values())
+            self.opt.backward(y_pred, y)
+            self.opt.step()
+            self.num_operation += 1
+        return loss
+
+    def train(self, epochs: int = 100, patience: int | None = None) -> None:
+        """Train for a number of epochs, then put the best weights seen back into the model.
+
+        Calling it again goes on from those weights and appends to the histories.
+
+        Args:
+            epochs: passes over the training data, >= 0.
+            patience: stop when this many epochs in a row did not improve the validation loss; None never does.
+
+        Raises:
+            ValueError: the training loader yields no batch (its batch_size exceeds the data and drop_last is set).
+        """
+        self.current_patience, self.stop_reason = 0, "epochs"
+        try:
+            for _ in range(epochs):
+                self.lr_history.append(self.opt.lr)
+                train_loss = self._train_epoch()
+                val_loss = self.get_validation_loss()
+                self.train_loss_history.append(train_loss)
+                self.val_loss_history.append(val_loss)
+                self._report()
+                self.update_best_loss(val_loss, train_loss)
+                self.opt.lr *= self.lr_decay
+                if not math.isfinite(train_loss) or not math.isfinite(val_loss):
+                    self.stop_reason = "diverged"
+                    break
+                if patience is not None and self.current_patience >= patience:
+                    self.stop_reason = "patience"
+                    break
+        finally:  # an interrupted run keeps its best weights too
+            self._restore_best()
+        if self.verbose and self.stop_reason != "epochs":
+            print(f"Stopped after epoch {len(self.val_loss_history)}: {self.stop_reason}")
+
+    def _train_epoch(self) -> float:
+        self.model.train()
+        losses = []
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported by stop_reason
+            for batch in self.train_dataloader:
+                losses.append(self._step(batch["image"], batch["label"]))
+        if not losses:
+            raise ValueError("the training loader gave no batch: its batch_size is larger than the data set")
+        self.train_batch_loss += losses
+        return float(np.mean(losses))
+
+    def get_validation_loss(self) -> float:
+        """Mean loss over the whole validation set, without regularisation and without changing anything."""
+        self.model.eval()
+        total, count = 0.0, 0
+        loader = self.val_dataloader
+        with np.errstate(over="ignore", invalid="ignore"):
+            for batch in loader.in_order() if hasattr(loader, "in_order") else loader:
+                total += self._step(batch["image"], batch["label"], validation=True) * len(batch["label"])
+                count += len(batch["label"])
+        self.model.train()
+        if not count:
+            raise ValueError("the validation loader gave no batch")
+        return total / count
+
+    def get_dataset_accuracy(self, loader: Any) -> float:
+        """Fraction (0 to 1) of a loader's images that the model classifies correctly, every image counted once."""
+        return self.model.get_dataset_prediction(loader)[2]
+
+    def update_best_loss(self, val_loss: float, train_loss: float) -> None:
+        """Keep a copy of the weights when val_loss is the lowest finite one so far; otherwise count up the patience."""
+        best = self.best_model_stats
+        if math.isfinite(val_loss) and (best is None or val_loss < best["val_loss"]):
+            epoch = len(self.val_loss_history)
+            self.best_model_stats = {"epoch": epoch, "val_loss": val_loss, "train_loss": train_loss}
+            self.best_params = {name: w.copy() for name, w in self.model.params.items()}
+            self.current_patience = 0
+        else:
+            self.current_patience += 1
+
+    def _restore_best(self) -> None:
+        if self.best_params is not None:
+            for name, w in self.best_params.items():
+                self.model.params[name] = w.copy()
+        self.model.eval()
+
+    def _report(self) -> None:
+        epoch = len(self.val_loss_history)
+        if self.verbose and (epoch - 1) % self.print_every == 0:
+            train_loss, val_loss = self.train_loss_history[-1], self.val_loss_history[-1]
+            print(f"(Epoch {epoch}) train loss: {train_loss:.4f}; val loss: {val_loss:.4f}; lr: {self.opt.lr:.2e}")

@@ -1,0 +1,175 @@
+"""Grid, random and coarse-to-fine search: the slides' calls as written, refusals, and honest results."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from exercise_code.data import DataLoader
+from exercise_code.hyperparameter_tuning import (
+    find_best_config,
+    grid_configs,
+    grid_search,
+    narrow_space,
+    random_search,
+    sample_config,
+)
+from exercise_code.networks import ClassificationNet
+from exercise_code.networks.layer import Relu, Tanh
+
+
+class SmallNet(ClassificationNet):
+    """The course's net on 6 features and 2 classes."""
+
+    def __init__(self, activation=None, num_layer=2, hidden_size=8, std="he", reg=0.0):
+        super().__init__(activation, num_layer, 6, hidden_size, std, 2, reg)
+
+
+@pytest.fixture(scope="module")
+def loaders():
+    rng = np.random.default_rng(0)
+
+    def make(n):
+        x = rng.standard_normal((n, 6)).astype(np.float32)
+        return DataLoader([{"image": row, "label": int(row[0] * row[1] > 0)} for row in x], 16, shuffle=True)
+
+    return make(160), make(80)
+
+
+def test_the_slides_grid_search_call_runs_as_written_and_unpacks_into_model_and_results(loaders):
+    dataloaders = {"train_small": loaders[0], "val_500files": loaders[1]}
+
+    best_model, results = grid_search(
+        dataloaders["train_small"],
+        dataloaders["val_500files"],
+        grid_search_spaces={"learning_rate": [1e-2, 1e-3, 1e-4, 1e-5, 1e-6], "reg": [1e-4, 1e-5, 1e-6]},
+        epochs=10,
+        patience=5,
+        model_class=SmallNet,
+    )
+
+    assert len(results) == 15
+    assert isinstance(best_model, ClassificationNet)
+    assert best_model.reg_strength in (1e-4, 1e-5, 1e-6)
+
+
+def test_the_best_model_has_the_lowest_validation_loss_of_all_trials_and_it_is_really_its_own(loaders):
+    result = grid_search(*loaders, {"learning_rate": [0.05, 1e-6]}, SmallNet, epochs=8, verbose=False)
+
+    best = min(trial.val_loss for trial in result.trials)
+    _, _, accuracy = result.best_model.get_dataset_prediction(loaders[1])
+    winner = next(trial for trial in result.trials if trial.val_loss == best)
+    assert result.best_config == winner.config == {"learning_rate": 0.05}
+    assert accuracy == winner.val_accuracy
+    assert [trial.val_loss for trial in result.ranked()] == sorted(trial.val_loss for trial in result.trials)
+
+
+def test_grid_goes_through_all_combinations_with_the_last_name_fastest():
+    configs = grid_configs({"a": [1, 2], "b": [3, 4, 5]})
+
+    assert configs == [{"a": a, "b": b} for a in (1, 2) for b in (3, 4, 5)]
+
+
+def test_random_search_repeats_with_the_same_seed_and_differs_with_another(loaders):
+    spaces = {"learning_rate": ([1e-4, 1e-1], "log"), "activation": ([Relu(), Tanh()], "item")}
+
+    runs = [
+        random_search(
+            *loaders, spaces, SmallNet, num_search=3, epochs=1, verbose=False, rng=np.random.default_rng(seed)
+        )
+        for seed in (5, 5, 6)
+    ]
+
+    assert [t.config for t in runs[0].trials] == [t.config for t in runs[1].trials]
+    assert [t.val_loss for t in runs[0].trials] == [t.val_loss for t in runs[1].trials]
+    assert [t.config for t in runs[0].trials] != [t.config for t in runs[2].trials]
+
+
+def test_drawn_values_follow_the_stated_distributions():
+    rng = np.random.default_rng(0)
+    spaces = {"lr": ([1e-4, 1e0], "log"), "drop": ([0.2, 0.6], "float"), "n": ([2, 5], "int"), "k": ("ab", "item")}
+    draws = [sample_config(spaces, rng) for _ in range(4000)]
+
+    assert stats.kstest([math.log10(d["lr"]) for d in draws], stats.uniform(-4, 4).cdf).pvalue > 1e-4
+    assert stats.kstest([d["drop"] for d in draws], stats.uniform(0.2, 0.4).cdf).pvalue > 1e-4
+    counts = [sum(d["n"] == n for d in draws) for n in (2, 3, 4, 5)]
+    assert sum(counts) == 4000
+    assert stats.chisquare(counts).pvalue > 1e-4
+    assert {d["k"] for d in draws} == {"a", "b"}
+
+
+def test_narrowing_halves_a_range_and_stays_inside_it():
+    assert narrow_space(([0, 8], "float"), 4) == ([2, 6], "float")
+    assert narrow_space(([0, 8], "float"), 8) == ([6, 8], "float")
+    (low, high), kind = narrow_space(([1e-6, 1e-2], "log"), 1e-4)
+    assert (kind, low, high) == ("log", pytest.approx(1e-5), pytest.approx(1e-3))
+    assert narrow_space(([1, 2], "int"), 1) == ([1, 2], "int")
+    assert narrow_space((["a", "b"], "item"), "a") == (["a", "b"], "item")
+
+
+@pytest.mark.parametrize("name", ["learning_rte", "hiden_size"])
+def test_a_misspelt_name_is_refused_before_training_with_the_nearest_name(loaders, name):
+    nearest = {"learning_rte": "learning_rate", "hiden_size": "hidden_size"}[name]
+
+    with pytest.raises(ValueError, match=f"unknown hyper-parameter '{name}': did you mean '{nearest}'"):
+        grid_search(*loaders, {name: [1]}, SmallNet, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("spaces", "message"),
+    [
+        ({}, "at least one hyper-parameter"),
+        ({"reg": []}, "non-empty list of values for 'reg'"),
+        ({"reg": 0.5}, "non-empty list of values for 'reg'"),
+        ({"reg": "log"}, "non-empty list of values for 'reg'"),
+    ],
+)
+def test_an_empty_or_malformed_grid_is_refused(loaders, spaces, message):
+    with pytest.raises(ValueError, match=message):
+        grid_search(*loaders, spaces, SmallNet)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (([1e-2, 1e-4], "log"), "low < high"),
+        (([0, 1], "log"), "needs low > 0"),
+        (([1, 2], "logarithmic"), '"float" | "int" | "log" | "item"'),
+        (([1, 2, 3], "float"), "low < high"),
+        (([], "item"), "non-empty list"),
+    ],
+)
+def test_a_malformed_random_space_is_refused(loaders, space, message):
+    import re
+
+    with pytest.raises(ValueError, match=re.escape(message)):
+        random_search(*loaders, {"learning_rate": space}, SmallNet)
+
+
+def test_a_diverging_configuration_is_recorded_and_never_wins(loaders):
+    result = grid_search(*loaders, {"std": [3e37, "he"]}, SmallNet, epochs=1, verbose=False)
+
+    assert result.trials[0].val_loss == math.inf
+    assert result.best_config == {"std": "he"}
+
+
+def test_when_everything_diverges_the_error_says_what_to_try(loaders):
+    with pytest.raises(ValueError, match="smaller learning rates"):
+        find_best_config(*loaders, [{"std": 3e37}], SmallNet, epochs=1, verbose=False)
+
+
+def test_a_search_leaves_numpys_global_state_alone(loaders):
+    np.random.seed(1)
+    before = np.random.get_state()[1].copy()
+
+    random_search(*loaders, {"reg": ([0.1, 1.0], "float")}, SmallNet, num_search=1, epochs=1, verbose=False)
+
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_a_trial_does_not_depend_on_the_trials_before_it(loaders):
+    alone = grid_search(*loaders, {"learning_rate": [0.01]}, SmallNet, epochs=2, verbose=False)
+    second = grid_search(*loaders, {"learning_rate": [0.05, 0.01]}, SmallNet, epochs=2, verbose=False)
+
+    assert second.trials[1] == alone.trials[0]

@@ -1,0 +1,92 @@
+"""Packing a submission: complete, deterministic, or refused with a list."""
+
+import json
+import zipfile
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from exercise_code.networks import ClassificationNet
+from exercise_code.submit import SubmissionRefused, submit
+
+SHAPE = (3, 4, 5)
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    path = tmp_path / "04_grid_search.ipynb"
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": "1"}], "nbformat": 4}))
+    return path
+
+
+def _submit(tmp_path, notebook, **changes):
+    arguments = {
+        "models": {"model.onnx": ClassificationNet(input_size=60)},
+        "claimed": {"model.onnx": 0.5},
+        "input_shape": SHAPE,
+        "data": "cifar10",
+        "notebook": notebook,
+        "out": tmp_path / "submission.zip",
+    }
+    return submit("04_grid_search", **(arguments | changes))
+
+
+def test_the_zip_holds_the_notebook_a_working_model_and_the_description(tmp_path, notebook, capsys):
+    path = _submit(tmp_path, notebook)
+
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["04_grid_search.ipynb", "model.onnx", "submission.json"]
+        assert archive.read("04_grid_search.ipynb") == notebook.read_bytes()
+        description = json.loads(archive.read("submission.json"))
+        session = onnxruntime.InferenceSession(archive.read("model.onnx"))
+    assert description["exercise"] == "04_grid_search"
+    assert description["claimed"] == {"model.onnx": 0.5}
+    assert description["data"] == "cifar10"
+    assert session.run(None, {"images": np.zeros((2, *SHAPE), np.float32)})[0].shape == (2, 10)
+    assert "Hand in this one file" in capsys.readouterr().out
+
+
+def test_packing_twice_gives_the_same_bytes(tmp_path, notebook):
+    first = _submit(tmp_path, notebook).read_bytes()
+
+    assert _submit(tmp_path, notebook).read_bytes() == first
+
+
+def test_everything_that_is_missing_is_listed_at_once_and_nothing_is_written(tmp_path):
+    with pytest.raises(SubmissionRefused) as refused:
+        _submit(tmp_path, tmp_path / "gone.ipynb", models={"model.onnx": None}, claimed={"other.onnx": 0.5})
+
+    message = str(refused.value)
+    assert "gone.ipynb is not there" in message
+    assert "the model is None" in message
+    assert "claimed accuracy is missing" in message
+    assert "'other.onnx', which is not among the models" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [-0.1, 52.0, float("nan")])
+def test_a_claimed_accuracy_that_is_no_fraction_is_refused(tmp_path, notebook, value):
+    with pytest.raises(SubmissionRefused, match="fraction from 0 to 1"):
+        _submit(tmp_path, notebook, claimed={"model.onnx": value})
+
+
+def test_a_file_that_is_no_notebook_is_refused(tmp_path):
+    broken = tmp_path / "04_grid_search.ipynb"
+    broken.write_text("{")
+
+    with pytest.raises(SubmissionRefused, match="is not a notebook"):
+        _submit(tmp_path, broken)
+
+
+def test_a_model_that_cannot_be_exported_is_named_and_an_older_zip_survives(tmp_path, notebook):
+    older = _submit(tmp_path, notebook).read_bytes()
+
+    class Odd:
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(SubmissionRefused, match="model.onnx: activation Odd has no ONNX rule"):
+        _submit(tmp_path, notebook, models={"model.onnx": ClassificationNet(Odd(), input_size=60)})
+
+    assert (tmp_path / "submission.zip").read_bytes() == older

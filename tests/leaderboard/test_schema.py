@@ -1,0 +1,196 @@
+"""What a scores.json may hold, and that each refusal is one line that names the place."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from leaderboard.schema import LeaderboardError, load, parse, plain_line
+
+ENTRY = "exercises[0].entries[0]"
+
+
+def refusal(scores):
+    raw = scores if isinstance(scores, bytes) else json.dumps(scores).encode()
+    with pytest.raises(LeaderboardError) as caught:
+        parse(raw)
+    message = str(caught.value)
+    assert "\n" not in message and message.isascii()
+    assert message.startswith("scores.json: ")
+    assert "expected" in message and "got" in message and "export it again" in message
+    return message
+
+
+def test_a_realistic_file_is_read_with_its_values(class_of_twelve):
+    scores = parse(json.dumps(class_of_twelve).encode())
+    assert scores.course.term == "2026w"
+    assert len(scores.exercises[0].entries) == 12
+    assert scores.exercises[0].entries[0].correct == 6184
+    assert scores.exercises[0].due.utcoffset().total_seconds() == 3600
+
+
+def test_the_example_in_the_readme_is_valid():
+    readme = Path(__file__).parents[2] / "leaderboard" / "README.md"
+    example = re.search(r"```json\n(.*?)```", readme.read_text(encoding="utf-8"), re.S).group(1)
+    assert len(parse(example.encode()).exercises[0].entries) == 2
+
+
+def test_no_exercises_no_entries_and_no_results_yet_are_valid(make_exercise, make_scores):
+    assert parse(json.dumps(make_scores(generated_at=None)).encode()).exercises == ()
+    empty = make_scores(make_exercise([], hidden_set=None))
+    assert parse(json.dumps(empty).encode()).exercises[0].hidden_set is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "place"),
+    [
+        ("correct", 10_001, ENTRY),
+        ("correct", -1, f"{ENTRY}.correct"),
+        ("correct", 1.0, f"{ENTRY}.correct"),
+        ("correct", True, f"{ENTRY}.correct"),
+        ("correct", "5", f"{ENTRY}.correct"),
+        ("correct", None, f"{ENTRY}.correct"),
+        ("correct", 10**400, f"{ENTRY}.correct"),
+        ("total", 0, f"{ENTRY}.total"),
+        ("total", 9_999, "exercises[0]"),
+        ("submissions", 0, f"{ENTRY}.submissions"),
+        ("received_day", "2026-12-01T10:00:00Z", f"{ENTRY}.received_day"),
+        ("received_day", "2026-02-30", f"{ENTRY}.received_day"),
+        ("received_day", 20261201, f"{ENTRY}.received_day"),
+        ("received_order", -1, f"{ENTRY}.received_order"),
+        ("sandboxed", 1, f"{ENTRY}.sandboxed"),
+        ("flags", "duplicate", f"{ENTRY}.flags"),
+        ("flags", ["<b>"], f"{ENTRY}.flags[0]"),
+        ("user", "anna", f"{ENTRY}.user"),
+        ("user", "u123", f"{ENTRY}.user"),
+        ("user", "u1234\n", f"{ENTRY}.user"),
+        ("user", "U1234", f"{ENTRY}.user"),
+        ("user", "u\u0661\u0662\u0663\u0664", f"{ENTRY}.user"),
+        ("user", "u1234<script>", f"{ENTRY}.user"),
+        ("user", "\u202eu1234", f"{ENTRY}.user"),
+        ("user", "=1+1", f"{ENTRY}.user"),
+        ("email", "a@example.org", f"{ENTRY}.email"),
+    ],
+)
+def test_an_entry_with_a_bad_value_is_refused_at_its_place(class_of_twelve, field, value, place):
+    class_of_twelve["exercises"][0]["entries"][0][field] = value
+    assert f": {place}: " in refusal(class_of_twelve)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", "../etc"),
+        ("id", "index"),
+        ("id", "04_Grid"),
+        ("title", ""),
+        ("title", "   "),
+        ("title", "x" * 201),
+        ("title", 4),
+        ("due", "2026-12-16T15:59:59"),
+        ("due", "2026-12-16"),
+        ("due", "2026-13-16T15:59:59Z"),
+        ("due", 1_797_433_199),
+        ("pass_percent", 101),
+        ("pass_percent", 48.5),
+        ("hidden_set", None),
+        ("entries", {}),
+    ],
+)
+def test_an_exercise_with_a_bad_value_is_refused(class_of_twelve, field, value):
+    class_of_twelve["exercises"][0][field] = value
+    assert "exercises[0]" in refusal(class_of_twelve)
+
+
+@pytest.mark.parametrize("value", ["2026-12-16T14:57:12+01:00", "2026-12-16T14:57:12", "yesterday", 0])
+def test_generated_at_that_is_not_utc_is_refused(class_of_twelve, value):
+    class_of_twelve["generated_at"] = value
+    assert "generated_at" in refusal(class_of_twelve)
+
+
+def test_a_missing_field_is_named(class_of_twelve):
+    del class_of_twelve["exercises"][0]["entries"][3]["sandboxed"]
+    assert "exercises[0].entries[3].sandboxed: expected this field" in refusal(class_of_twelve)
+
+
+def test_further_problems_are_counted(class_of_twelve):
+    for entry in class_of_twelve["exercises"][0]["entries"][:3]:
+        entry["submissions"] = 0
+    assert "(and 2 more)" in refusal(class_of_twelve)
+
+
+def test_a_user_who_appears_twice_is_refused(class_of_twelve):
+    class_of_twelve["exercises"][0]["entries"][5]["user"] = "u0100"
+    assert "u0100 twice" in refusal(class_of_twelve)
+
+
+def test_an_exercise_that_appears_twice_is_refused(class_of_twelve):
+    class_of_twelve["exercises"] *= 2
+    assert "04_grid_search twice" in refusal(class_of_twelve)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", 1.0, True, None])
+def test_another_schema_version_is_refused_before_anything_else(version):
+    assert "expected schema 1" in refusal({"schema": version, "surprise": 1})
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_not_finite_are_refused(class_of_twelve, number):
+    text = json.dumps(class_of_twelve).replace("6184", number)
+    assert f"got {number}" in refusal(text.encode())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"null",
+        b"\xff\xfe{}",
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b'{"schema": ' + b"1" * 5_000 + b"}",
+        b'{"schema": 1, "schema": 1}',
+        b"PK\x03\x04",
+    ],
+    ids=["empty", "cut", "list", "null", "utf16", "bom", "deep", "digits", "repeated", "zip"],
+)
+def test_bytes_that_are_not_a_sane_json_object_are_refused(raw):
+    refusal(raw)
+
+
+def test_a_lone_surrogate_is_refused_or_made_visible(class_of_twelve):
+    class_of_twelve["exercises"][0]["title"] = "a\ud800b"
+    refusal(class_of_twelve)
+
+
+def test_hostile_keys_and_values_cannot_write_to_the_terminal(class_of_twelve):
+    class_of_twelve["\x1b[2J\nname"] = 1
+    assert "\x1b" not in refusal(class_of_twelve)
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_its_name(tmp_path):
+    for path in (tmp_path / "missing.json", tmp_path):
+        with pytest.raises(LeaderboardError, match="expected a readable scores file") as caught:
+            load(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Hyper-parameter search", "Hyper-parameter search"),
+        ("a\u202egnp.exe", "a\ufffdgnp.exe"),
+        ("a\u2066b\u2069", "a\ufffdb\ufffd"),
+        ("zero\u200bwidth", "zero\ufffdwidth"),
+        ("\x1b[31mred", "\ufffd[31mred"),
+        ("two\nlines\ttab", "two\ufffdlines\ufffdtab"),
+        ("non\ufffecharacter\U0001fffe", "non\ufffdcharacter\ufffd"),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
+        ("  \u05e9\u05dc\u05d5\u05dd  x ", "\u05e9\u05dc\u05d5\u05dd x"),
+    ],
+)
+def test_text_becomes_one_line_without_invisible_control(text, line):
+    assert plain_line(text) == line
