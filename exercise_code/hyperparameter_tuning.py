@@ -244,8 +244,10 @@ def _run(
     solver.train(epochs=epochs, patience=patience)
     stats = solver.best_model_stats
     val_loss = math.inf if stats is None else stats["val_loss"]
-    accuracies = [solver.get_dataset_accuracy(loader) if stats else math.nan for loader in (val_loader, train_loader)]
-    return Trial(config, val_loss, *accuracies, epochs=len(solver.val_loss_history)), model
+    val_accuracy, train_accuracy = (
+        solver.get_dataset_accuracy(loader) if stats else math.nan for loader in (val_loader, train_loader)
+    )
+    return Trial(config, val_loss, val_accuracy, train_accuracy, len(solver.val_loss_history)), model
 
 
 def check_names(config: Mapping[str, Any], model_class: Any) -> None:

@@ -81,7 +81,8 @@ def _numpy_bytes(model: Any, input_shape: tuple[int, int, int], scale: NDArray, 
     from onnx import TensorProto, helper, numpy_helper
 
     channels = input_shape[0]
-    nodes, weights = [], {}
+    nodes: list[Any] = []
+    weights: dict[str, Any] = {}
 
     def tensor(name: str, values: NDArray) -> str:
         weights[name] = numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
@@ -155,7 +156,7 @@ def _torch_bytes(model: Any, input_shape: tuple[int, int, int], scale: NDArray, 
     quiet = io.StringIO()
     try:
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 wrapped,
                 (sample,),
                 input_names=["images"],

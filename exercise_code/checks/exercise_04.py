@@ -257,7 +257,7 @@ def narrow_space(answer: Any, rng: np.random.Generator) -> None:
     look = "Half as wide, centred on best, cut off at the old ends."
     low, width = float(rng.uniform(-5, 5)), float(rng.uniform(1, 4))
     middle = low + width / 2
-    cases = [
+    cases: list[tuple[Any, float, list[float]]] = [
         (([low, low + width], "float"), middle, [low + width / 4, low + 3 * width / 4]),
         (([low, low + width], "float"), low, [low, low + width / 4]),
         (([1e-6, 1e-2], "log"), 1e-4, [1e-5, 1e-3]),

@@ -130,10 +130,7 @@ def merge_affine(transforms: Sequence[Any]) -> list[Any]:
     """Return an equivalent list in which no two neighbours are affine; nested ComposeTransforms are opened."""
     merged: list[Any] = []
     for transform in transforms:
-        if isinstance(transform, ComposeTransform):
-            steps = merge_affine(transform.transforms)
-        else:
-            steps = [transform]
+        steps = merge_affine(transform.transforms) if isinstance(transform, ComposeTransform) else [transform]
         for step in steps:
             if merged and hasattr(step, "affine") and hasattr(merged[-1], "affine"):
                 (a1, b1), (a2, b2) = merged[-1].affine(), step.affine()

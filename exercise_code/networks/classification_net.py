@@ -163,7 +163,7 @@ class ClassificationNet(Network):
         """
         if not self._caches:
             raise RuntimeError("backward needs a forward pass in training mode first: call model.train(), then forward")
-        grad = np.asarray(dy, dtype=self.dtype)
+        grad: Any = np.asarray(dy, dtype=self.dtype)
         for i in range(self.num_layer, 0, -1):
             affine_cache, activation_cache = self._caches[i - 1]
             if i < self.num_layer:
@@ -190,7 +190,8 @@ class ClassificationNet(Network):
             "dtype": self.dtype.name,
         }
         with path.open("wb") as file:
-            np.savez(file, settings=np.array(json.dumps(settings, sort_keys=True)), **self.params)
+            arrays: dict[str, Any] = {"settings": np.array(json.dumps(settings, sort_keys=True)), **self.params}
+            np.savez(file, **arrays)
         return path
 
     @classmethod

@@ -100,7 +100,7 @@ class CrossEntropyFromLogits(Loss):
             )
         if labels.dtype.kind not in "iu":
             raise ValueError(f"CrossEntropyFromLogits expected integer class labels, got dtype {labels.dtype}")
-        if labels.size and not (0 <= labels.min() and labels.max() < y_out.shape[1]):
+        if labels.size and (labels.min() < 0 or labels.max() >= y_out.shape[1]):
             raise ValueError(f"class labels must lie in 0..{y_out.shape[1] - 1}, got {labels.min()}..{labels.max()}")
         return labels
 
