@@ -82,7 +82,8 @@ def plot_search(trials: Sequence[Any], x: str, y: str | None = None, *, log: boo
         axes.annotate(
             f"best {accuracy[best]:.1f} %",
             (xs[best], value),
-            xytext=(8, 8),
+            xytext=(0, 9),
+            ha="center",
             textcoords="offset points",
             zorder=4,
         )
