@@ -43,11 +43,12 @@ class Stage:
         """Make the hidden set, and for real data a students' copy of the data set without the held-out images."""
         folder = course_dir / "hidden" / exercise.id
         environment = {"DATASETS_OFFLINE": "1", "DATASETS_DIR": str(work / "student-data")}
+        (work / "student-data").mkdir()
         if data == "stand-in":
             meta = hidden_set.build(course_dir, exercise.id, stand_in="cifar10", n=STAND_IN_SIZE)
             return cls(meta, folder, environment, None)
         real = _locate_cifar10(root)
-        held_out = work / "held-out" / "cifar-10-batches-bin"
+        held_out = work / "held-out" / "cifar10-held-out"
         students = work / "student-data" / "cifar-10-batches-bin"
         for target in (held_out, students):
             target.mkdir(parents=True)

@@ -43,9 +43,7 @@ def unpack(archive: Path, kind: str, into: Path, wanted: Callable[[str], Path | 
         EOFError,
         RuntimeError,
     ) as problem:
-        raise DatasetError(
-            f"{archive}: expected a {kind} archive, got {problem}. Delete it and repeat."
-        ) from problem
+        raise DatasetError(f"{archive}: expected a {kind} archive, got {problem}. Delete it and repeat.") from problem
 
 
 def _members(archive: Path, kind: str) -> Iterator[tuple[str, IO[bytes]]]:
@@ -62,9 +60,7 @@ def _members(archive: Path, kind: str) -> Iterator[tuple[str, IO[bytes]]]:
                 _refuse_escape(archive, member.name)
                 continue
             if not member.isfile():
-                raise DatasetError(
-                    f"{archive}: expected plain files, got a link or device {member.name!r}. Refused."
-                )
+                raise DatasetError(f"{archive}: expected plain files, got a link or device {member.name!r}. Refused.")
             stream = tarred.extractfile(member)
             if stream is not None:  # never for a plain file
                 yield member.name, stream
@@ -73,6 +69,4 @@ def _members(archive: Path, kind: str) -> Iterator[tuple[str, IO[bytes]]]:
 def _refuse_escape(archive: Path, name: str) -> None:
     parts = re.split(r"[/\\]", name)
     if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", name):
-        raise DatasetError(
-            f"{archive}: expected names inside the archive, got {name!r}. The archive is refused."
-        )
+        raise DatasetError(f"{archive}: expected names inside the archive, got {name!r}. The archive is refused.")

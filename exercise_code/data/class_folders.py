@@ -44,9 +44,7 @@ def read_class_folders(
 def _class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
     if not names:
-        raise DatasetError(
-            f"{folder}: expected a folder per class, got none. Put the images into class folders."
-        )
+        raise DatasetError(f"{folder}: expected a folder per class, got none. Put the images into class folders.")
     return names
 
 

@@ -136,7 +136,7 @@ def _load(root: Any, download_url: str | None) -> tuple[NDArray, NDArray, tuple[
         )
     if hasattr(root, "stand_in"):  # a Source
         if root.stand_in:
-            return _stand_in(root.name)
+            return _stand_in(root.name, root.stand_in_size)
         root = root.root
     path = Path(root)
     if download_url is not None and not path.exists():
@@ -154,10 +154,10 @@ def _read(path: str, mtime_ns: int) -> tuple[NDArray, NDArray, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=2)
-def _stand_in(name: str) -> tuple[NDArray, NDArray, tuple[str, ...]]:
+def _stand_in(name: str, size: int | None) -> tuple[NDArray, NDArray, tuple[str, ...]]:
     from exercise_code.data import synthetic
 
-    return _frozen(*synthetic.make(name))
+    return _frozen(*synthetic.make(name, n=size))
 
 
 def _frozen(images: NDArray, labels: NDArray, classes: tuple[str, ...]) -> tuple[NDArray, NDArray, tuple[str, ...]]:

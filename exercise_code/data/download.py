@@ -40,9 +40,7 @@ class ResumingDownloader:
         self.part, self.size, self.progress = part, size, progress
         self.resumed = False  # whether the last file was put together from more than one transfer
 
-    def __call__(
-        self, url: str, output_file: str | os.PathLike[str], pooch: Any, check_only: bool = False
-    ) -> None:
+    def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: Any, check_only: bool = False) -> None:
         import requests
 
         self.resumed = self._have() > 0
@@ -109,9 +107,7 @@ class ResumingDownloader:
             raise requests.exceptions.ChunkedEncodingError(f"cut after {have} of {total} bytes")
 
 
-def retrieve(
-    urls: Sequence[str], target: Path, *, size: int | None, sha256: str | None, progress: bool
-) -> None:
+def retrieve(urls: Sequence[str], target: Path, *, size: int | None, sha256: str | None, progress: bool) -> None:
     """Put the verified file at `target`, trying `urls` in order; `target`.part is continued when it exists.
 
     Args:
@@ -162,9 +158,7 @@ def retrieve(
         log.setLevel(level)
     text = f"expected {target.name} from one of {len(urls)} mirrors, got: {'; '.join(reasons)}."
     if wrong:
-        raise DatasetError(
-            f"{text} A wrong file was removed. Repeat later, or take the files from another place."
-        )
+        raise DatasetError(f"{text} A wrong file was removed. Repeat later, or take the files from another place.")
     raise DownloadError(f"{text} Check the network and repeat: what was received is kept and continued.")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,11 @@ from exercise_code.data.readers import Images, parts_of, read_folder
 
 PRIVATE = 0o600  # labels may become hidden labels
 STAND_IN_PARTS = ("train", "test")
+
+
+def public_name(folder: Path) -> str:
+    """The folder's own name, never its path, as one word that may stand on a public page."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:64] or "folder"
 
 
 def write_pack(out: Path, data: Images, *, source: str, stand_in: bool) -> None:
@@ -66,7 +72,7 @@ def _pack(args: argparse.Namespace) -> None:
         folder, source = fetch(args.dataset, (part,), progress=False), args.dataset
     else:
         folder = Path(args.folder)
-        source = f"folder {folder.resolve().name}"
+        source = public_name(folder)
         part = args.part
         if part is None and folder.is_dir():
             part = "all" if parts_of(folder) == ("all",) else "test"
@@ -84,7 +90,7 @@ def _pack_stand_in(args: argparse.Namespace, out: Path) -> None:
         if given not in known:
             raise DatasetError(f"--{option}: expected one of {', '.join(known)}, got {given!r}.")
     data = synthetic.make(args.stand_in, part, n=args.n, seed=args.seed)
-    write_pack(out, data, source=f"{args.stand_in} stand-in", stand_in=True)
+    write_pack(out, data, source=args.stand_in, stand_in=True)
 
 
 def _positive(text: str) -> int:
@@ -95,9 +101,7 @@ def _positive(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, or 2 after one line on stderr."""
-    parser = CommandLine(
-        prog="python -m exercise_code.data.pack", description="Write a part of a data set as arrays."
-    )
+    parser = CommandLine(prog="python -m exercise_code.data.pack", description="Write a part of a data set as arrays.")
     parser.add_argument("--out", required=True, help="folder for images.npy, labels.npy and pack.json")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", help="name in the registry; never replaced by a stand-in")

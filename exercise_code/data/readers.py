@@ -88,18 +88,14 @@ def parts_of(root: Path | str) -> tuple[str, ...]:
 def numeric_order(path: Path) -> list[tuple[int, int, str]]:
     """Sort key that puts data_batch_10 after data_batch_2."""
     return [
-        (0, int(piece), "") if piece.isdigit() else (1, 0, piece)
-        for piece in re.split(r"(\d+)", path.name)
-        if piece
+        (0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", path.name) if piece
     ]
 
 
 def _layout(root: Path) -> tuple[str, Path]:
     """Return the layout and the folder that has it, `root` or the usual folder inside it."""
     if not root.is_dir():
-        raise DatasetError(
-            f"{root}: expected a folder of images, got {'a file' if root.exists() else 'nothing'}."
-        )
+        raise DatasetError(f"{root}: expected a folder of images, got {'a file' if root.exists() else 'nothing'}.")
     for folder in (root, root / "cifar-10-batches-bin"):
         if _cifar_files(folder, "train") or _cifar_files(folder, "test"):
             return "cifar-binary", folder
@@ -109,14 +105,9 @@ def _layout(root: Path) -> tuple[str, Path]:
     if any(_part_folder(root, part) != root for part in SPLIT_FOLDERS):
         return "class-folders", root
     inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-    if any(
-        path.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()) for path in inside
-    ):
+    if any(path.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()) for path in inside):
         return "class-folders", root
-    found = (
-        ", ".join(path.name for path in inside[:4]) + (", ..." if len(inside) > 4 else "")
-        or "an empty folder"
-    )
+    found = ", ".join(path.name for path in inside[:4]) + (", ..." if len(inside) > 4 else "") or "an empty folder"
     raise DatasetError(f"{root}: expected one of these layouts: {UNDERSTOOD}; got {found}.")
 
 
@@ -187,15 +178,11 @@ def _read_mnist(folder: Path, parts: Sequence[str], limit: int | None) -> Images
     for part in parts:
         pictures, names = _idx_file(folder, part, "images"), _idx_file(folder, part, "labels")
         if pictures is None or names is None:
-            raise DatasetError(
-                f"{folder}: expected images and labels of the {part} part, got no labels file."
-            )
+            raise DatasetError(f"{folder}: expected images and labels of the {part} part, got no labels file.")
         image_block, n_images = _read_idx(pictures, 3, left)
         label_block, n_labels = _read_idx(names, 1, left)
         if n_images != n_labels:
-            raise DatasetError(
-                f"{folder}: expected a label per image, got {n_images} images and {n_labels} labels."
-            )
+            raise DatasetError(f"{folder}: expected a label per image, got {n_images} images and {n_labels} labels.")
         _check_labels(names, label_block, classes)
         images.append(image_block[..., None])  # (n, H, W, 1)
         labels.append(label_block)
@@ -227,9 +214,7 @@ def _read_idx(path: Path, dimensions: int, limit: int | None) -> tuple[NDArray[n
             body = stream.read(wanted)
             more = stream.read(1) if shape[0] == promised else b""
     except (OSError, EOFError, zlib.error) as problem:
-        raise DatasetError(
-            f"{path}: expected a whole gzip file, got: {problem}. Download it again."
-        ) from problem
+        raise DatasetError(f"{path}: expected a whole gzip file, got: {problem}. Download it again.") from problem
     if len(body) < wanted or more or not wanted:
         got = "more" if more else len(body)
         raise DatasetError(f"{path}: expected {wanted} bytes after the header, got {got}. Download it again.")

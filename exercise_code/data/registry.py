@@ -55,6 +55,7 @@ class Source:
     root: Path | None
     stand_in: bool
     label: str
+    stand_in_size: int | None = None  # images of the stand-in; None is its usual size
 
 
 def locate(name: str, parts: Sequence[str] = ("train",)) -> Path:
@@ -77,9 +78,7 @@ def locate(name: str, parts: Sequence[str] = ("train",)) -> Path:
     )
 
 
-def fetch(
-    name: str, parts: Sequence[str] = ("train",), *, offline: bool | None = None, progress: bool = True
-) -> Path:
+def fetch(name: str, parts: Sequence[str] = ("train",), *, offline: bool | None = None, progress: bool = True) -> Path:
     """Return the verified folder of the data set, downloading what is missing.
 
     An interrupted download is resumed by the next call.
@@ -102,9 +101,7 @@ def fetch(
             raise  # not our download area: its owner decides what to do
         if _offline(offline):
             kind = MissingDataset if isinstance(problem, MissingDataset) else DatasetError
-            raise kind(
-                f"{problem} Downloads are off: DATASETS_OFFLINE=1 or offline=True forbids them."
-            ) from None
+            raise kind(f"{problem} Downloads are off: DATASETS_OFFLINE=1 or offline=True forbids them.") from None
     store = target.parent / ".downloads" / name
     try:
         with locked(store.with_suffix(".lock")):
@@ -120,9 +117,16 @@ def fetch(
 
 
 def fetch_or_stand_in(
-    name: str, parts: Sequence[str] = ("train",), *, offline: bool | None = None, progress: bool = True
+    name: str,
+    parts: Sequence[str] = ("train",),
+    *,
+    offline: bool | None = None,
+    progress: bool = True,
+    stand_in_size: int | None = None,
 ) -> Source:
     """Return the real data set if it is here or can be downloaded, else its stand-in, saying so on stdout.
+
+    stand_in_size limits the stand-in to so many images, which are then quick to draw; real data is never cut.
 
     A folder with a wrong, truncated or missing file, or a mirror that sends a wrong one, is an error and
     never becomes a stand-in.
@@ -138,14 +142,12 @@ def fetch_or_stand_in(
             raise
         if name not in _announced:
             _announced.add(name)
-            why = (
-                "no mirror answered" if isinstance(problem, DownloadError) else "not found here, and offline"
-            )
+            why = "no mirror answered" if isinstance(problem, DownloadError) else "not found here, and offline"
             print(
                 f"{name}: using the procedural STAND-IN, not the real images ({why}). {remedy(info, parts)}",
                 flush=True,
             )
-        return Source(name, None, True, f"{name} stand-in")
+        return Source(name, None, True, f"{name} stand-in", stand_in_size)
 
 
 def download_archive(url: str, folder: Path, *, progress: bool = True) -> Path:
@@ -243,8 +245,7 @@ def _install(target: Path, info: DatasetInfo, download: Download, store: Path, p
         for part in download.parts:
             if not holds(fresh, info, part):
                 raise DatasetError(
-                    f"{info.name}: expected the {part} part in {archive}, got nothing of it. "
-                    f"Correct {registry_path()}."
+                    f"{info.name}: expected the {part} part in {archive}, got nothing of it. Correct {registry_path()}."
                 )
         for entry in sorted(fresh.iterdir()):
             os.replace(entry, target / entry.name)
@@ -289,9 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         command = verbs.add_parser(verb, help=text)
         command.add_argument("name", help="for example cifar10")
-        command.add_argument(
-            "--part", action="append", help=f"train, test, ...; repeatable (default: {default})"
-        )
+        command.add_argument("--part", action="append", help=f"train, test, ...; repeatable (default: {default})")
     args = parser.parse_args(argv)
     if args.verb == "list":
         return exit_code(_print_list)

@@ -149,9 +149,7 @@ def _entry(
     if not row["parts"] or not set(row["parts"]) <= parts:
         raise DatasetError(f"{where} parts: expected some of {', '.join(sorted(parts))}, got {row['parts']}.")
     if "sha256" in row and not re.fullmatch(r"[0-9a-f]{64}", row["sha256"]):
-        raise DatasetError(
-            f"{where} sha256: expected 64 lower-case hexadecimal digits, got {row['sha256']!r}."
-        )
+        raise DatasetError(f"{where} sha256: expected 64 lower-case hexadecimal digits, got {row['sha256']!r}.")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
@@ -164,9 +162,7 @@ def _checked(table: Any, where: str, required: dict[str, type], optional: dict[s
     for key, value in table.items():
         kind = (required | optional).get(key)
         if kind is None:
-            raise DatasetError(
-                f"{where}: expected keys out of {', '.join(required | optional)}, got {key!r}."
-            )
+            raise DatasetError(f"{where}: expected keys out of {', '.join(required | optional)}, got {key!r}.")
         if type(value) is not kind:
             raise DatasetError(f"{where} {key}: expected {kind.__name__}, got {value!r}.")
     return dict(table)

@@ -1,53 +1,65 @@
-"""Stand-in for CIFAR-10: a textured shape somewhere in a blurred scene, 32x32 RGB, ten invented classes.
+"""Stand-in for CIFAR-10: a striped shape in a blurred scene, 32x32 RGB, ten invented classes.
 
-What tells the classes apart, and who can see it:
+What tells the classes apart, and which model can see it:
 
-- the scene: each class has a faint low-frequency colour layout            -> any model, also a linear one
-- the shape: disc, ring, square, ... near the middle, lighter or darker
-  than what is behind it (so its mean over images nearly vanishes)         -> needs a hidden layer
-- the weave: stripes of a class-specific direction and width on the shape,
-  their phase random                                                       -> needs local filters (a CNN)
+- the scene: each class has a faint, low-frequency mean layout                     any model, also a linear one
+- the shape: near the middle, lighter or darker than the scene behind it with
+  equal probability, so its mean over many images vanishes                         needs a hidden layer
+- the same shape, wherever it lies, however large or turned                        needs local filters
 
-A second, class-free shape, 1/f scene noise, jitter of place, size, turn, brightness and contrast, and pixel noise
-get in the way. Every image is mirrored with probability 1/2, so a horizontal flip never changes the class.
+Scene noise with a spectrum like that of photographs, a second shape that means nothing, stripes, brightness, contrast
+and pixel noise get in the way.  Every image is mirrored with probability 1/2: a horizontal flip never changes the
+class, and flipped copies are new images of it.
 """
 
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-CLASS_NAMES = ("disc", "ring", "square", "triangle", "cross", "star", "crescent", "bar", "chevron", "hourglass")
-SIZE = 32
-CHUNK = 250
+CLASS_NAMES = (
+    "disc",
+    "ring",
+    "square",
+    "triangle",
+    "cross",
+    "star",
+    "crescent",
+    "bar",
+    "chevron",
+    "hourglass",
+)
+SHAPE = (32, 32, 3)
+CHUNK = 250  # images drawn together; part of what fixes the bytes
+SIZE = SHAPE[0]
 
 CONCEPT_SEED = 20_261  # fixes what the classes are; drawing samples never touches it
+
+# The knobs of the difficulty, pixel values in [0, 1]; benchmarks/calibrate_stand_ins.py measures what they do.
+SCENE_SIGNAL = 0.28  # a class's mean scene, in standard deviations of the scene noise
+SCENE_NOISE = 0.19  # standard deviation of the scene noise
+SCENE_DECAY = 1.5  # its amplitude falls as 1 / (1 + frequency)^decay ...
+MEAN_SHARE = 0.6  # ... but its mean varies less than that law says, as in photographs
+GREY, COLOUR = 0.93, 0.37  # amplitude that the channels have in common, and of their own
+PLACE_JITTER = 1.7  # standard deviation of the shape's centre, pixels
+TURN_JITTER = 0.22  # standard deviation of its turn, radians
+HALF_SIZE = (6.5, 11.0)  # pixels
+CONTRAST = (0.10, 0.25)  # between the shape's grey and the scene's mean
+STRIPE_CONTRAST = 0.08
+PIXEL_NOISE = 0.045
+
 MODES = 14  # cosine modes per axis of the scene
 TABLE = 128  # cells per axis of a shape's distance table
 EXTENT = 1.6  # a table covers [-EXTENT, EXTENT]^2, the shape itself about [-1, 1]^2
-
-# The knobs of the difficulty; benchmarks/calibrate_stand_ins.py measures what they do.
-SCENE_SIGNAL = 0.35  # a class's mean scene, in standard deviations of the scene noise
-SCENE_NOISE = 0.19  # std of the scene noise, same units
-GREY, COLOUR = 0.93, 0.37  # shares of the noise that the three channels have in common, and of their own
-MEAN_SHARE = 0.6
-ROWS, COLUMNS = 3, 3
-SCENE_DECAY = 1.5  # amplitude falls as 1 / (1 + frequency)^decay
-PLACE_JITTER = 2.2  # std of the shape's centre, pixels
-TURN_JITTER = 0.22  # std of its turn, radians
-HALF_SIZE = (6.5, 11.0)  # pixels
-SHAPE_CONTRAST = (0.16, 0.42)  # distance of the shape's grey from the scene's mean
-LIGHT_SHARE = 0.5  # probability that the shape is lighter than the scene
-WEAVE_CONTRAST = 0.08
-WEAVE_SHARE = 0.5  # probability that the weave is the class's own and not a random one
-PIXEL_NOISE = 0.045
+MIDDLE = np.float32(0.47)  # mean pixel value
 
 
-def _regular(count: int, radius: float = 1.0, turn: float = 0.0) -> np.ndarray:
+def _regular(count: int, radius: float = 1.0, turn: float = 0.0) -> NDArray:
     angle = turn + 2 * np.pi * np.arange(count) / count
     return radius * np.stack([np.sin(angle), -np.cos(angle)], axis=1)
 
 
-def _outlines() -> list[list[np.ndarray]]:
+def _outlines() -> list[list[NDArray]]:
     """Polygons (K, 2) in (x, y), y downwards; a point is inside where it is inside an odd number of them."""
     star = _regular(10)
     star[1::2] *= 0.45
@@ -72,7 +84,7 @@ def _outlines() -> list[list[np.ndarray]]:
     return [drawn[name] for name in CLASS_NAMES] + decoys
 
 
-def _signed_distance(polygons: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _signed_distance(polygons: list[NDArray], x: NDArray, y: NDArray) -> NDArray:
     """Distance of each point to the nearest edge, negative inside (even-odd rule). x, y: any equal shape."""
     nearest = np.full(x.shape, np.inf)
     inside = np.zeros(x.shape, dtype=bool)
@@ -87,7 +99,7 @@ def _signed_distance(polygons: list[np.ndarray], x: np.ndarray, y: np.ndarray) -
 
 
 @cache
-def _distance_tables() -> np.ndarray:
+def _distance_tables() -> NDArray:
     """Signed distances of all outlines, (shapes, TABLE, TABLE) float32, in units of the shape's half size."""
     axis = (np.arange(TABLE) + 0.5) / TABLE * 2 * EXTENT - EXTENT
     y, x = np.meshgrid(axis, axis, indexing="ij")
@@ -95,35 +107,42 @@ def _distance_tables() -> np.ndarray:
 
 
 @cache
-def _modes() -> tuple[np.ndarray, np.ndarray]:
-    """Cosine basis (SIZE, MODES) and the 1/f amplitude of each mode (MODES, MODES), unit total power."""
+def _modes() -> tuple[NDArray, NDArray]:
+    """Cosine basis (SIZE, MODES) in steps of 1/64 and the amplitude of each mode (MODES, MODES), total power 1."""
     pixel = (np.arange(SIZE) + 0.5) / SIZE
     basis = np.cos(np.pi * np.outer(pixel, np.arange(MODES)))
     basis[:, 1:] *= np.sqrt(2)
     frequency = np.hypot(*np.meshgrid(np.arange(MODES), np.arange(MODES)))
     amplitude = (1 + frequency) ** -SCENE_DECAY
     amplitude[0, 0] *= MEAN_SHARE
-    return basis.astype(np.float32), (amplitude / np.sqrt((amplitude**2).sum())).astype(np.float32)
+    amplitude /= np.sqrt((amplitude**2).sum())
+    return (np.rint(basis * 64) / 64).astype(np.float32), amplitude.astype(np.float32)
 
 
 @cache
-def _concepts() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Per class: colour layout (10, 3, MODES, MODES), tint (10, 3), stripe direction and stripes per pixel (10,)."""
+def _layouts() -> NDArray:
+    """Mean scene of each class as cosine modes, (10, 3, MODES, MODES) float32."""
     rng = np.random.default_rng(CONCEPT_SEED)
-    layout = GREY * rng.standard_normal((10, 1, MODES, MODES)) + COLOUR * rng.standard_normal((10, 3, MODES, MODES))
-    layout *= _modes()[1] * SCENE_NOISE
-    layout[:, :, ROWS:] = layout[:, :, :, COLUMNS:] = 0
-    layout[..., 1::2] = 0  # odd horizontal modes vanish from the mean anyway, as images are mirrored
-    layout -= layout.mean(axis=0)
-    tint = rng.standard_normal((10, 3))
-    tint /= np.linalg.norm(tint, axis=1, keepdims=True)
-    turn = (np.arange(10) % 5) * np.pi / 8  # 0..90 degrees; the mirror image has the same class
-    stripes = np.where(np.arange(10) < 5, 0.30, 0.17)
-    order = rng.permutation(10)
-    return layout.astype(np.float32), tint, turn[order], stripes[order]
+    grey = rng.standard_normal((10, 1, MODES, MODES))
+    colour = rng.standard_normal((10, 3, MODES, MODES))
+    layouts = SCENE_SIGNAL * SCENE_NOISE * _modes()[1] * (GREY * grey + COLOUR * colour)
+    layouts[:, :, 3:] = layouts[:, :, :, 3:] = 0
+    layouts[..., 1::2] = 0  # odd horizontal modes would vanish from the mean anyway: images are mirrored
+    return (layouts - layouts.mean(axis=0)).astype(np.float32)
 
 
-def _mask(shape: np.ndarray, cx: np.ndarray, cy: np.ndarray, turn: np.ndarray, half: np.ndarray) -> np.ndarray:
+def _scene(modes: NDArray) -> NDArray:
+    """Sum of cosine modes, (N, 3, MODES, MODES) -> (N, 3, SIZE, SIZE) float32.
+
+    All factors are small multiples of powers of two, so that the sums are exact and do not depend on the order in
+    which some linear algebra library adds.
+    """
+    basis, _ = _modes()
+    rows = np.rint(basis @ (np.rint(modes * 4096) / 4096) * 4096) / 4096
+    return rows @ basis.T
+
+
+def _mask(shape: NDArray, cx: NDArray, cy: NDArray, turn: NDArray, half: NDArray) -> NDArray:
     """Coverage in [0, 1] of shape number shape[i] drawn in image i, (N, SIZE, SIZE) float32."""
     pixel = np.arange(SIZE, dtype=np.float32)
     dx = pixel[None, None, :] - cx[:, None, None].astype(np.float32)
@@ -138,7 +157,7 @@ def _mask(shape: np.ndarray, cx: np.ndarray, cy: np.ndarray, turn: np.ndarray, h
     return np.clip(0.5 - distance * half.astype(np.float32)[:, None, None], 0, 1)
 
 
-def _stripes(rng: np.random.Generator, turn: np.ndarray, per_pixel: np.ndarray) -> np.ndarray:
+def _stripes(rng: np.random.Generator, turn: NDArray, per_pixel: NDArray) -> NDArray:
     """Triangle waves in [-1, 1] with a random phase, (N, SIZE, SIZE) float32."""
     pixel = np.arange(SIZE, dtype=np.float32)
     fx = (np.cos(turn) * per_pixel).astype(np.float32)[:, None, None]
@@ -149,7 +168,7 @@ def _stripes(rng: np.random.Generator, turn: np.ndarray, per_pixel: np.ndarray) 
     return 4 * np.abs(wave - 0.5) - 1
 
 
-def draw(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
+def draw(rng: np.random.Generator, labels: NDArray) -> NDArray:
     """Draw one image per label.
 
     Args:
@@ -160,38 +179,31 @@ def draw(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
         (N, 32, 32, 3) uint8.
     """
     count = len(labels)
-    layout, tint, class_turn, class_stripes = _concepts()
-    basis, amplitude = _modes()
-
     grey = rng.standard_normal((count, 1, MODES, MODES), dtype=np.float32)
     colour = rng.standard_normal((count, 3, MODES, MODES), dtype=np.float32)
-    modes = (SCENE_NOISE * amplitude) * (GREY * grey + COLOUR * colour)
-    modes += (SCENE_SIGNAL * rng.uniform(0.3, 1.7, (count, 1, 1, 1)).astype(np.float32)) * layout[labels]
-    image = basis @ modes @ basis.T + np.float32(0.47)  # (N, 3, SIZE, SIZE)
+    modes = (np.float32(SCENE_NOISE) * _modes()[1]) * (np.float32(GREY) * grey + np.float32(COLOUR) * colour)
+    modes += rng.uniform(0.3, 1.7, (count, 1, 1, 1)).astype(np.float32) * _layouts()[labels]
+    image = _scene(modes)  # (N, 3, SIZE, SIZE), 0 is the middle grey
 
     decoy = rng.integers(len(CLASS_NAMES), len(_distance_tables()), count)
     place = rng.uniform(2, SIZE - 3, (2, count))
     mask = _mask(decoy, *place, rng.uniform(0, 2 * np.pi, count), rng.uniform(3, 7, count))[:, None]
-    shade = rng.uniform(0.1, 0.9, (count, 3, 1, 1)).astype(np.float32)
-    image += mask * (shade - image) * np.float32(0.7)
+    shade = rng.uniform(-0.37, 0.43, (count, 3, 1, 1)).astype(np.float32)
+    image += np.float32(0.7) * mask * (shade - image)
 
-    place = SIZE / 2 - 0.5 + PLACE_JITTER * rng.standard_normal((2, count))
+    place = (SIZE - 1) / 2 + PLACE_JITTER * rng.standard_normal((2, count))
     turn = TURN_JITTER * rng.standard_normal(count)
     mask = _mask(labels, *place, turn, rng.uniform(*HALF_SIZE, count))[:, None]
-    lighter = np.where(rng.random(count) < LIGHT_SHARE, 1, -1)
-    contrast = lighter * rng.uniform(*SHAPE_CONTRAST, count)
-    shade = contrast[:, None] + 0.10 * rng.standard_normal((count, 3)) + 0.05 * tint[labels]
-    shade = 0.6 * shade[:, :, None, None] + image.mean(axis=(1, 2, 3), keepdims=True)
-    own = rng.random(count) < WEAVE_SHARE
-    weave = np.where(own, labels, rng.integers(0, 10, count))
-    weave_turn = class_turn[weave] + 0.1 * rng.standard_normal(count) + turn
-    stripes = _stripes(rng, weave_turn, class_stripes[weave] * rng.uniform(0.9, 1.1, count))[:, None]
-    shape = shade.astype(np.float32) + np.float32(WEAVE_CONTRAST) * stripes + np.float32(0.35) * (image - np.float32(0.47))
+    contrast = rng.choice((-1, 1), count) * rng.uniform(*CONTRAST, count)
+    shade = modes[:, :, 0, 0].mean(axis=1) + contrast  # modes 0, 0: the scene's mean
+    shade = shade[:, None] + 0.06 * rng.standard_normal((count, 3))
+    stripes = _stripes(rng, rng.uniform(0, np.pi, count), rng.uniform(0.15, 0.33, count))[:, None]
+    shape = shade.astype(np.float32)[:, :, None, None] + np.float32(STRIPE_CONTRAST) * stripes
+    shape = shape + np.float32(0.35) * image  # the scene shines through
     image += mask * (shape - image)
 
-    contrast = rng.uniform(0.7, 1.25, (count, 1, 1, 1)).astype(np.float32)
-    brightness = rng.normal(0.47, 0.07, (count, 1, 1, 1)).astype(np.float32)
-    image = (image - np.float32(0.47)) * contrast + brightness
+    image *= rng.uniform(0.7, 1.25, (count, 1, 1, 1)).astype(np.float32)
+    image += MIDDLE + np.float32(0.07) * rng.standard_normal((count, 1, 1, 1), dtype=np.float32)
     image += np.float32(PIXEL_NOISE) * rng.standard_normal(image.shape, dtype=np.float32)
     mirrored = rng.random(count) < 0.5
     image[mirrored] = image[mirrored][..., ::-1]

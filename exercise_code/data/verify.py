@@ -58,8 +58,7 @@ def _holds_class_folders(folder: Path, info: DatasetInfo, part: str) -> bool:
         raise DatasetError(f"{info.name}: expected an image, got the empty file {empty[0]}. {repair}")
     if len(images) != info.counts[part]:
         raise DatasetError(
-            f"{info.name}: expected {info.counts[part]} images in {folder / part}, "
-            f"got {len(images)}. {repair}"
+            f"{info.name}: expected {info.counts[part]} images in {folder / part}, got {len(images)}. {repair}"
         )
     return True
 
@@ -69,15 +68,12 @@ def _verify(path: Path, file: FileInfo, info: DatasetInfo, part: str) -> None:
     status = path.stat()
     if file.size is not None and status.st_size != file.size:
         kind = "truncated" if status.st_size < file.size else "too long"
-        raise DatasetError(
-            f"{info.name}: {path} is {kind}: expected {file.size} bytes, got {status.st_size}. {repair}"
-        )
+        raise DatasetError(f"{info.name}: {path} is {kind}: expected {file.size} bytes, got {status.st_size}. {repair}")
     if file.holds == "class names":
         words = path.read_text(encoding="ascii", errors="replace").split()
         if words != list(info.classes):
             raise DatasetError(
-                f"{info.name}: {path}: expected {' '.join(info.classes)}, "
-                f"got {' '.join(words)[:120]!r}. {repair}"
+                f"{info.name}: {path}: expected {' '.join(info.classes)}, got {' '.join(words)[:120]!r}. {repair}"
             )
     key = (str(path), status.st_mtime_ns, status.st_size, file.sha256 or "")
     if file.sha256 is None or key in _checked:
@@ -85,9 +81,7 @@ def _verify(path: Path, file: FileInfo, info: DatasetInfo, part: str) -> None:
     with path.open("rb") as stream:
         got = hashlib.file_digest(stream, "sha256").hexdigest()
     if got != file.sha256:
-        raise DatasetError(
-            f"{info.name}: {path} has wrong content: expected sha256 {file.sha256}, got {got}. {repair}"
-        )
+        raise DatasetError(f"{info.name}: {path} has wrong content: expected sha256 {file.sha256}, got {got}. {repair}")
     _checked.add(key)
 
 

@@ -51,7 +51,7 @@ def test_a_part_of_a_folder_becomes_three_files(folder, tmp_path, capsys):
     assert (images.shape, images.dtype, labels.dtype) == ((6, 3, 4, 3), np.uint8, np.uint8)
     assert images[:, 0, 0, 0].tolist() == [0, 1, 2, 10, 11, 12]
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert facts == {"classes": ["ant", "bee"], "source": "folder photos", "stand_in": False}
+    assert facts == {"classes": ["ant", "bee"], "source": "photos", "stand_in": False}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "images.npy",
         "labels.npy",
@@ -86,7 +86,7 @@ def test_a_stand_in_is_drawn_by_seed_and_labelled(tmp_path):
 
     images, labels, facts = load(tmp_path / "a")
     assert (images.shape, images.dtype, labels.shape) == ((30, 32, 32, 3), np.uint8, (30,))
-    assert (facts["source"], facts["stand_in"], len(facts["classes"])) == ("cifar10 stand-in", True, 10)
+    assert (facts["source"], facts["stand_in"], len(facts["classes"])) == ("cifar10", True, 10)
     np.testing.assert_array_equal(images, load(tmp_path / "b")[0])
     assert (images != load(tmp_path / "c")[0]).any()
 
