@@ -2,7 +2,7 @@
 # make test   every test;  make check  format, lint, types;  make bench  measurements
 PYTHON ?= python3
 VENV ?= .venv
-DATA ?= standin
+DATA ?= stand-in
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

@@ -84,14 +84,19 @@ class Workshop:
         solver.train(epochs, patience=3)
         return solver.get_dataset_accuracy(solver.val_dataloader)
 
-    def notebook(self, *, solved: bool = True, edits: dict[str, str] | None = None) -> bytes:
-        """The solved or the released notebook; edits replaces the source of the task cells with these ids."""
+    def notebook(self, author: str, *, solved: bool = True, edits: dict[str, str] | None = None) -> bytes:
+        """The solved or the released notebook; edits replaces the source of the task cells with these ids.
+
+        The author signs the first task: no two students hand in the same bytes unless one copies.
+        """
         notebook = copy.deepcopy(self.solved if solved else self.released)
         for cell in notebook.cells:
             grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
             for task, text in (edits or {}).items():
                 if grade_id == f"task_{task}":
                     cell.source = text
+            if grade_id == "task_tanh":
+                cell.source = f"# {author}\n{cell.source}"
         return nbformat.writes(notebook).encode()
 
     def source_of(self, task: str) -> str:
@@ -184,27 +189,28 @@ def main() -> None:
     shop = Workshop(options.solved, options.released)
     students = []
 
-    def hand_in(student: str, name: str, story: str, notebook: bytes, model: bytes, claimed: float, **expected) -> None:
-        shop.zip(drop / f"{student}.zip", notebook, model, claimed)
+    def hand_in(student: str, name: str, story: str, work_on: dict, model: bytes, claimed: float, **expected) -> None:
+        shop.zip(drop / f"{student}.zip", shop.notebook(name, **work_on), model, claimed)
         students.append({"student_id": student, "name": name, "story": story, "expected": expected})
         print(f"{student}: {story}", flush=True)
 
     def net(activation, **settings) -> ClassificationNet:
         return ClassificationNet(activation, **{"std": "he", **settings})
 
+    solve_all: dict = {}
     full, none = {"points": 15}, {"points": 0}
     scored = {"state": "SCORED"}
 
-    two_layers = net(Relu(), hidden_size=128)
-    claimed = shop.train(two_layers, 8)
+    two_layers = net(Relu(), hidden_size=256, reg=5e-4)
+    claimed = shop.train(two_layers, 10, 5e-4, limit=40_000)
     model = shop.onnx(two_layers, work)
-    hand_in("b02", "Bela Brown", "solves all tasks, two-layer net", shop.notebook(), model, claimed, **full, **scored)
+    hand_in("b02", "Bela Brown", "solves all tasks, two-layer net", solve_all, model, claimed, **full, **scored)
     shutil.copy(drop / "b02.zip", drop / "k11.zip")
 
     linear = net(None, num_layer=1, std=1e-3)
     claimed = shop.train(linear, 5)
     hand_in(
-        "e05", "Emi Endo", "leaves every task open, linear model", shop.notebook(solved=False), shop.onnx(linear, work),
+        "e05", "Emi Endo", "leaves every task open, linear model", {"solved": False}, shop.onnx(linear, work),
         claimed, **none, **scored,
     )  # fmt: skip
 
@@ -214,7 +220,7 @@ def main() -> None:
     if wrong == shop.source_of("tanh"):
         raise SystemExit("error: the solution of tanh has changed, adapt the wrong gradient of class_of_12.py")
     hand_in(
-        "f06", "Finn Falk", "forgets a square in the gradient of tanh", shop.notebook(edits={"tanh": wrong}),
+        "f06", "Finn Falk", "forgets a square in the gradient of tanh", {"edits": {"tanh": wrong}},
         shop.onnx(tanh, work), claimed, points=13, **scored,
     )  # fmt: skip
 
@@ -222,28 +228,28 @@ def main() -> None:
     claimed = shop.train(sigmoid, 6)
     loop = "def expected_initial_loss(num_classes):\n    while True:\n        pass\n"
     hand_in(
-        "g07", "Gia Gatti", "an endless loop in initial_loss", shop.notebook(edits={"initial_loss": loop}),
+        "g07", "Gia Gatti", "an endless loop in initial_loss", {"edits": {"initial_loss": loop}},
         shop.onnx(sigmoid, work), claimed, points=14, **scored,
     )  # fmt: skip
 
     other = net(Relu(), hidden_size=96, rng=np.random.default_rng(8))
-    claimed = shop.train(other, 5)
+    claimed = shop.train(other, 8, 5e-4, limit=20_000)
     deleter = DELETER + "\n" + shop.source_of("tanh")
     hand_in(
-        "h08", "Hugo Haas", "tries to delete the gradebook", shop.notebook(edits={"tanh": deleter}), shop.onnx(other, work),
+        "h08", "Hugo Haas", "tries to delete the gradebook", {"edits": {"tanh": deleter}}, shop.onnx(other, work),
         claimed, **full, **scored,
     )  # fmt: skip
 
     pickled = pickle.dumps({"weights": {name: w.tolist() for name, w in linear.params.items()}})
     hand_in(
-        "i09", "Ines Ivanova", "hands in a pickle instead of a model", shop.notebook(), pickled, 0.5, **full,
+        "i09", "Ines Ivanova", "hands in a pickle instead of a model", solve_all, pickled, 0.5, **full,
         state="FAILED", code="not_onnx",
     )  # fmt: skip
 
     broken = net(Relu(), hidden_size=32)
     broken.params["W2"][:] = np.nan
     hand_in(
-        "j10", "Jon Jansen", "a network whose every logit is NaN", shop.notebook(), shop.onnx(broken, work), 0.5, **full,
+        "j10", "Jon Jansen", "a network whose every logit is NaN", solve_all, shop.onnx(broken, work), 0.5, **full,
         state="FAILED", code="non_finite",
     )  # fmt: skip
 
@@ -256,7 +262,7 @@ def main() -> None:
         }
     )
     hand_in(
-        "l12", "Lea Lund", "everything right, but after the deadline", shop.notebook(), shop.onnx(other, work), claimed,
+        "l12", "Lea Lund", "everything right, but after the deadline", solve_all, shop.onnx(other, work), claimed,
         state="REJECTED", code="late",
     )  # fmt: skip
 
@@ -278,11 +284,11 @@ def main() -> None:
     hidden = np.load(options.hidden_inputs).transpose(0, 2, 3, 1)
     over, under = around_the_mark(best, shop.transform.batch(hidden), np.load(options.hidden_labels))
     hand_in(
-        "c03", "Cem Celik", "lands just under the pass mark", shop.notebook(), shop.onnx(under, work), 0.48, **full, **scored,
+        "c03", "Cem Celik", "lands just under the pass mark", solve_all, shop.onnx(under, work), 0.48, **full, **scored,
         passed=False,
     )  # fmt: skip
     hand_in(
-        "d04", "Dana Dietz", "lands just over the pass mark", shop.notebook(), shop.onnx(over, work), 0.48, **full, **scored,
+        "d04", "Dana Dietz", "lands just over the pass mark", solve_all, shop.onnx(over, work), 0.48, **full, **scored,
         passed=True,
     )  # fmt: skip
     students.sort(key=lambda student: student["student_id"])

@@ -87,9 +87,7 @@ class TestCifar:
     def test_a_truncated_batch_names_file_and_sizes(self, tmp_path, rest):
         folder = cifar_folder(tmp_path, {"data_batch_1.bin": rest})
 
-        with pytest.raises(
-            DatasetError, match=rf"data_batch_1\.bin is truncated.*3073 bytes, got {len(rest)} bytes"
-        ):
+        with pytest.raises(DatasetError, match=rf"data_batch_1\.bin is truncated.*3073 bytes, got {len(rest)} bytes"):
             read_folder(folder)
 
     def test_a_label_beyond_the_classes_names_the_record(self, tmp_path):
@@ -139,9 +137,7 @@ class TestMnist:
         path = folder / "train-images-idx3-ubyte.gz"
         path.write_bytes(path.read_bytes()[:-12])
 
-        with pytest.raises(
-            DatasetError, match=r"train-images.*expected a whole gzip file.*Download it again"
-        ):
+        with pytest.raises(DatasetError, match=r"train-images.*expected a whole gzip file.*Download it again"):
             read_folder(folder)
 
     def test_fewer_pixels_than_the_header_promises_is_an_error(self, tmp_path):
@@ -226,9 +222,7 @@ class TestClassFolders:
         picture(tmp_path / "ant" / "a.png", (1, 1, 1), (4, 4))
         picture(tmp_path / "bee" / "b.png", (2, 2, 2), (6, 4))
 
-        with pytest.raises(
-            DatasetError, match=r"b\.png: expected 4 x 4 pixels as in a\.png, got 4 x 6\. Give a size"
-        ):
+        with pytest.raises(DatasetError, match=r"b\.png: expected 4 x 4 pixels as in a\.png, got 4 x 6\. Give a size"):
             read_folder(tmp_path)
         assert read_folder(tmp_path, size=8)[0].shape == (2, 8, 8, 3)
         images, _, _ = read_folder(tmp_path, size=(2, 5))
@@ -303,9 +297,7 @@ class TestLayouts:
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(
-    not os.environ.get("DATASETS_DIR"), reason="DATASETS_DIR does not name a folder of real data"
-)
+@pytest.mark.skipif(not os.environ.get("DATASETS_DIR"), reason="DATASETS_DIR does not name a folder of real data")
 @pytest.mark.parametrize(
     ("name", "shape", "per_class"),
     [

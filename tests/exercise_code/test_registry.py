@@ -201,9 +201,7 @@ class TestDownload:
         assert all((folder / name).read_bytes() == data for name, data in BATCHES.items())
         assert fetch("toy", ("train", "test"), progress=False) == folder
         assert mirror.asked == [("/toy.tar.gz", None, len(ARCHIVE))]
-        assert not [
-            path for path in home.rglob("*") if path.name.endswith((".part", ".gz")) or "unpack" in path.name
-        ]
+        assert not [path for path in home.rglob("*") if path.name.endswith((".part", ".gz")) or "unpack" in path.name]
 
     def test_a_cut_connection_is_resumed_with_the_missing_bytes_only(self, home, mirror):
         mirror.content["/toy.tar.gz"] = ARCHIVE
@@ -223,9 +221,7 @@ class TestDownload:
         mirror.content["/toy.tar.gz"] = ARCHIVE
         mirror.cut_after = [6 * CHUNK_BYTES, 2 * CHUNK_BYTES, CHUNK_BYTES]
         write_registry(home, [mirror.url + "/toy.tar.gz"])
-        with pytest.raises(
-            DownloadError, match=f"cut after {9 * CHUNK_BYTES} of {len(ARCHIVE)} bytes.*continued"
-        ):
+        with pytest.raises(DownloadError, match=f"cut after {9 * CHUNK_BYTES} of {len(ARCHIVE)} bytes.*continued"):
             fetch("toy", progress=False)
         assert not (home / "toy-batches" / "data_batch_1.bin").exists()
 
@@ -298,9 +294,7 @@ class TestDownload:
         assert "no connection" in text and "HTTP 404" in text and "Check the network" in text
 
     def test_files_without_an_archive_are_fetched_one_by_one_and_only_what_is_missing(self, home, mirror):
-        contents = {
-            f"{part}-images-idx3-ubyte.gz": gzip.compress(part.encode()) for part in ("train", "t10k")
-        }
+        contents = {f"{part}-images-idx3-ubyte.gz": gzip.compress(part.encode()) for part in ("train", "t10k")}
         lines = _head("digits", "mnist-idx", {"train": 1, "test": 1})
         for name, data in contents.items():
             facts = {
@@ -326,9 +320,7 @@ class TestDownload:
         pixel = io.BytesIO()
         Image.new("RGB", (4, 4)).save(pixel, "png")
         members = {f"train/{name}/{i}.png": pixel.getvalue() for name in CLASSES for i in range(2)}
-        archive = zip_of(
-            members | {"train/.DS_Store": b"x", "train/ant/notes.txt": b"x", "train/cat/0.png": b"x"}
-        )
+        archive = zip_of(members | {"train/.DS_Store": b"x", "train/ant/notes.txt": b"x", "train/cat/0.png": b"x"})
         mirror.content["/train.zip"] = archive
         facts = {"file": "train.zip", "parts": ["train"], "size": len(archive), "sha256": sha256(archive)}
         lines = _head("leaf", "class-folders", {"train": 4})
@@ -354,9 +346,7 @@ class TestDownload:
         mirror.content["/toy.tar.gz"] = archive
         write_registry(home, [mirror.url + "/toy.tar.gz"], archive)
 
-        with pytest.raises(
-            DatasetError, match=r"expected names inside the archive, got .*evil\.bin'.*refused"
-        ):
+        with pytest.raises(DatasetError, match=r"expected names inside the archive, got .*evil\.bin'.*refused"):
             fetch("toy", progress=False)
 
         assert not list(home.parent.rglob("*evil*"))
@@ -466,9 +456,7 @@ class TestLocate:
         path.write_bytes(changed)
         os.utime(path, ns=(1, 1))  # a clock too coarse to tell the two writes apart must not hide the change
 
-        with pytest.raises(
-            DatasetError, match=f"wrong content: expected sha256 {sha256(data)}, got {sha256(changed)}"
-        ):
+        with pytest.raises(DatasetError, match=f"wrong content: expected sha256 {sha256(data)}, got {sha256(changed)}"):
             locate("toy")
 
     def test_a_verified_file_is_not_read_again(self, home, monkeypatch):

@@ -1,0 +1,330 @@
+"""The record of every submission: the one module that opens `records.db`.
+
+Each method that writes is one `BEGIN IMMEDIATE` transaction, and each change of state appends to `event` in
+it, so a process may be killed at any instant. Results are inserted or ignored under their key, never changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from autograder.errors import RecordsError
+from autograder.records import schema
+from autograder.records.queries import Queries
+from autograder.records.rows import (
+    Added,
+    Notebook,
+    Prediction,
+    Result,
+    Submission,
+    build,
+    clean,
+    utc_text,
+)
+
+DATABASE = "records.db"
+BUSY_TIMEOUT_S = 30
+DUPLICATE = "duplicate"
+_CONFLICT = {
+    "result": "(submission_id, model_file, dataset_version, scorer_version) DO NOTHING",
+    "notebook_result": "(submission_id, snapshot_sha) DO NOTHING",
+    "prediction": "(submission_id, model_file, judged_with) DO UPDATE SET "
+    "sha256 = excluded.sha256, sandboxed = excluded.sandboxed, created_at = excluded.created_at",
+}
+
+
+class Gradebook(Queries):
+    """`records.db` of one course folder; use as a context manager."""
+
+    def __init__(self, course_dir: Path, *, create: bool = False) -> None:
+        """Open the record, or with `create` make an empty one first.
+
+        Raises:
+            RecordsError: when there is none, it cannot be read, or it has another schema version.
+        """
+        self.path = course_dir / DATABASE
+        if not self.path.exists():
+            if not create:
+                raise RecordsError(f"{self.path}: no such record; run collect first, or check --course-dir")
+            _create(self.path)
+        self._db = _connect(self.path)
+        try:
+            with self._errors():
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                kind = self._db.execute("PRAGMA application_id").fetchone()[0]
+            if kind != schema.APPLICATION_ID:
+                raise RecordsError(f"{self.path}: not a record of this course; move the file away")
+            if version != schema.SCHEMA_VERSION:
+                raise RecordsError(
+                    f"{self.path}: schema version {version}, expected {schema.SCHEMA_VERSION}; "
+                    "use the autograder that wrote it, or a new --course-dir"
+                )
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Gradebook:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._db.close()
+
+    def add_submission(
+        self,
+        exercise: str,
+        student: str,
+        sha256: str,
+        received_at: datetime,
+        *,
+        late: bool = False,
+        rejected: tuple[str, str] | None = None,
+        fingerprints: Mapping[str, str] | None = None,
+        notes: Iterable[str] = (),
+    ) -> Added:
+        """Record one hand-in, up to `queued` or to `REJECTED` with (code, detail).
+
+        The student's own same bytes again are a replay: nothing changes. If another student's submission has
+        the same bytes or shares a file of `fingerprints` (name -> sha256), both are flagged.
+        """
+        now, prints = utc_text(datetime.now(UTC)), dict(fingerprints or {})
+        with self._write():
+            row = self._db.execute(
+                "SELECT id FROM submission WHERE (exercise, student, sha256) = (?, ?, ?)",
+                (exercise, student, sha256),
+            ).fetchone()
+            if row:
+                return Added(row["id"], False)
+            new = self._db.execute(
+                "INSERT INTO submission (exercise, student, sha256, received_at, late, state, created_at) "
+                "VALUES (?, ?, ?, ?, ?, 'received', ?) RETURNING id",
+                (exercise, student, sha256, utc_text(received_at), int(late), now),
+            ).fetchone()["id"]
+            self._event(new, "received", detail="; ".join(notes))
+            self._db.executemany(
+                "INSERT INTO file VALUES (?, ?, ?)", [(new, *pair) for pair in prints.items()]
+            )
+            if rejected:
+                self._move(new, "REJECTED", *rejected)
+            else:
+                self._move(new, "validated")
+                self._move(new, "queued")
+            same = self._db.execute(
+                "SELECT DISTINCT s.id, s.student FROM submission AS s "
+                "LEFT JOIN file AS f ON f.submission_id = s.id WHERE s.exercise = ? AND s.student <> ? AND "
+                "(s.sha256 = ? OR f.sha256 IN (SELECT value FROM json_each(?))) ORDER BY s.id",
+                (exercise, student, sha256, json.dumps(sorted(prints.values()))),
+            ).fetchall()
+            for other in same:
+                self._flag(other["id"], DUPLICATE, f"same content as submission {new} of {student}")
+            if same:
+                names = ", ".join(f"submission {other['id']} of {other['student']}" for other in same)
+                self._flag(new, DUPLICATE, f"same content as {names}")
+            return Added(new, True, tuple((other["id"], other["student"]) for other in same))
+
+    def claim(self, exercise: str) -> Submission | None:
+        """The next submission to score: one already predicted, else the next queued one, now `running`."""
+        with self._write():
+            row = self._db.execute(
+                "SELECT * FROM submission WHERE exercise = ? AND state IN ('predicted', 'queued') "
+                "ORDER BY state = 'queued', errors, received_at, id LIMIT 1",
+                (exercise,),
+            ).fetchone()
+            if row is None:
+                return None
+            if row["state"] == "queued":
+                self._move(row["id"], "running")
+            return self.submission(row["id"])
+
+    def set_state(
+        self,
+        submission_id: int,
+        state: str,
+        code: str = "",
+        detail: str = "",
+        *,
+        judged_with: str | None = None,
+    ) -> None:
+        """Move a submission along `schema.TRANSITIONS`.
+
+        Raises:
+            RecordsError: when the transition does not exist.
+        """
+        with self._write():
+            self._move(submission_id, state, code, detail, judged_with)
+
+    def set_predicted(self, predictions: Iterable[Prediction]) -> None:
+        """Commit `predicted` together with the hashes of the stored predictions, all of one submission."""
+        rows = list(predictions)
+        with self._write():
+            for row in rows:
+                self._insert("prediction", row)
+            self._move(rows[0].submission_id, "predicted", judged_with=rows[0].judged_with)
+
+    def set_scored(self, results: Iterable[Result]) -> int:
+        """Commit the results and `scored` of one submission together; how many result rows were new."""
+        rows = list(results)
+        with self._write():
+            new = sum(self._insert("result", row) for row in rows)
+            self._move(
+                rows[0].submission_id,
+                "scored",
+                judged_with=f"{rows[0].dataset_version}/{rows[0].scorer_version}",
+            )
+            return new
+
+    def add_result(self, result: Result) -> bool:
+        """Insert one result, or ignore it where its key exists; True when it is new."""
+        with self._write():
+            return self._insert("result", result)
+
+    def add_notebook_result(self, notebook: Notebook) -> bool:
+        """Insert the points of a notebook, or ignore them if the same release was graded; True when new."""
+        with self._write():
+            new = self._insert("notebook_result", notebook)
+            if new:
+                self._event(
+                    notebook.submission_id, f"notebook {notebook.state}", notebook.code, notebook.detail
+                )
+            return new
+
+    def recover(self, exercise: str, judged_with: str | None = None) -> int:
+        """Queue what a crash or an error of ours left, or what other versions judged; how many rows.
+
+        Only for the holder of `coordinator`: nobody else can then be running one of them.
+        """
+        with self._write():
+            rows = self._db.execute(
+                "SELECT id, state FROM submission WHERE exercise = :exercise AND "
+                "(state IN ('running', 'ERROR') OR state IN ('predicted', 'scored', 'published', 'FAILED') "
+                "AND :with <> '' AND judged_with <> :with)",
+                {"exercise": exercise, "with": judged_with or ""},
+            ).fetchall()
+            for row in rows:
+                self._move(row["id"], "queued", detail=f"again, was {row['state']}")
+            return len(rows)
+
+    def publish(self, submission_ids: Iterable[int]) -> int:
+        """Mark those of these submissions that are still `scored` as published; how many."""
+        count = 0
+        with self._write():
+            for submission_id in submission_ids:
+                if self.submission(submission_id).state == "scored":
+                    self._move(submission_id, "published")
+                    count += 1
+        return count
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads inside see the record at one instant, whatever other processes write meanwhile."""
+        with self._errors():
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
+    def _move(
+        self, submission_id: int, state: str, code: str = "", detail: str = "", judged_with: str | None = None
+    ) -> None:
+        row = self._db.execute("SELECT state FROM submission WHERE id = ?", (submission_id,)).fetchone()
+        if row is None or state not in schema.TRANSITIONS[row["state"]]:
+            was = row["state"] if row else "not recorded"
+            raise RecordsError(f"submission {submission_id} is {was} and cannot become {state}; run status")
+        self._db.execute(
+            "UPDATE submission SET state = ?, code = ?, detail = ?, judged_with = coalesce(?, judged_with), "
+            "errors = errors + ? WHERE id = ?",
+            (state, code, clean(detail), judged_with, int(state == "ERROR"), submission_id),
+        )
+        self._event(submission_id, state, code, detail)
+
+    def _flag(self, submission_id: int, flag: str, detail: str) -> None:
+        flags = set(self.submission(submission_id).flags) | {flag}
+        self._db.execute(
+            "UPDATE submission SET flags = ? WHERE id = ?", (json.dumps(sorted(flags)), submission_id)
+        )
+        self._event(submission_id, f"flag {flag}", detail=detail)
+
+    def _event(self, submission_id: int, what: str, code: str = "", detail: str = "") -> None:
+        self._db.execute(
+            "INSERT INTO event (submission_id, at, what, code, detail) VALUES (?, ?, ?, ?, ?)",
+            (submission_id, utc_text(datetime.now(UTC)), what, code, clean(detail)),
+        )
+
+    def _insert(self, table: str, row: Result | Notebook | Prediction) -> bool:
+        """Insert a dataclass as a row with `created_at`; True when a row was written."""
+        values = {field.name: getattr(row, field.name) for field in fields(row)}
+        values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
+        if isinstance(row, Notebook):
+            values |= {"tasks": json.dumps(row.tasks, sort_keys=True), "detail": clean(row.detail)}
+        values["created_at"] = utc_text(datetime.now(UTC))
+        marks = ", ".join("?" * len(values))
+        # not INSERT OR IGNORE: that would also swallow a broken CHECK
+        done = self._db.execute(
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks}) ON CONFLICT {_CONFLICT[table]}",
+            tuple(values.values()),
+        )
+        return done.rowcount == 1
+
+    def _read(self, kind: type, query: str, *values: object) -> list:
+        with self._errors():
+            return [build(kind, row) for row in self._db.execute(query, values)]
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[None]:
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise RecordsError(
+                f"{self.path}: {error}; check the disk and that no other program uses it"
+            ) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+        )
+        db.row_factory = sqlite3.Row
+        for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
+            db.execute(f"PRAGMA {pragma}")
+        return db
+    except sqlite3.Error as error:
+        raise RecordsError(f"{path}: {error}; check that it is a readable SQLite file") from None
+
+
+def _create(path: Path) -> None:
+    """Make the database under another name and link it into place: nobody ever sees half a schema."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-record-") as folder:
+            draft = Path(folder) / DATABASE
+            db = sqlite3.connect(draft, isolation_level=None)
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.executescript(f"BEGIN;{schema.SQL}COMMIT;")
+            finally:
+                db.close()
+            draft.chmod(0o600)
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+    except (OSError, sqlite3.Error) as error:
+        raise RecordsError(f"{path}: cannot be created ({error}); check the folder and the disk") from None

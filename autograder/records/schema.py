@@ -1,0 +1,116 @@
+"""Tables and states of `records.db`. Text columns that hold a time are UTC, `2026-12-01T10:00:00.000000Z`."""
+
+APPLICATION_ID = 0x43475231  # "CGR1": tells our file from any other SQLite file
+SCHEMA_VERSION = 1
+
+# state -> states that may follow. Back to `queued`: a crash, an error of ours, a new hidden set or scorer.
+TRANSITIONS: dict[str, frozenset[str]] = {
+    "received": frozenset({"validated", "REJECTED"}),
+    "validated": frozenset({"queued", "REJECTED"}),
+    "queued": frozenset({"running"}),
+    "running": frozenset({"predicted", "FAILED", "ERROR", "queued"}),
+    "predicted": frozenset({"scored", "FAILED", "ERROR", "queued"}),
+    "scored": frozenset({"published", "queued"}),
+    "published": frozenset({"queued"}),
+    "REJECTED": frozenset(),
+    "FAILED": frozenset({"queued"}),
+    "ERROR": frozenset({"queued"}),
+}
+STATES = tuple(TRANSITIONS)
+
+_APPEND_ONLY = """
+CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table}
+BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
+CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table}
+BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
+"""
+
+SQL = f"""
+CREATE TABLE submission (
+    id INTEGER PRIMARY KEY,
+    exercise TEXT NOT NULL,
+    student TEXT NOT NULL,
+    sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    received_at TEXT NOT NULL,
+    late INTEGER NOT NULL CHECK (late IN (0, 1)),
+    state TEXT NOT NULL CHECK (state IN ({", ".join(repr(state) for state in STATES)})),
+    code TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT '',
+    flags TEXT NOT NULL DEFAULT '[]',        -- JSON list, for staff only
+    judged_with TEXT NOT NULL DEFAULT '',    -- "dataset version/scorer version" of the last verdict
+    errors INTEGER NOT NULL DEFAULT 0,       -- how often an error of ours hit it; such rows queue last
+    created_at TEXT NOT NULL,
+    UNIQUE (exercise, student, sha256)
+) STRICT;
+CREATE TABLE file (
+    submission_id INTEGER NOT NULL REFERENCES submission (id),
+    name TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (submission_id, name)
+) STRICT;
+CREATE INDEX file_by_sha256 ON file (sha256);
+CREATE TABLE prediction (
+    submission_id INTEGER NOT NULL REFERENCES submission (id),
+    model_file TEXT NOT NULL,
+    judged_with TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    sandboxed INTEGER NOT NULL CHECK (sandboxed IN (0, 1)),
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (submission_id, model_file, judged_with)
+) STRICT;
+CREATE TABLE result (
+    id INTEGER PRIMARY KEY,
+    submission_id INTEGER NOT NULL REFERENCES submission (id),
+    model_file TEXT NOT NULL,
+    dataset_version TEXT NOT NULL,
+    scorer_version TEXT NOT NULL,
+    correct INTEGER NOT NULL CHECK (correct BETWEEN 0 AND total),
+    total INTEGER NOT NULL CHECK (total > 0),
+    non_finite INTEGER NOT NULL,
+    parameters INTEGER NOT NULL,
+    model_bytes INTEGER NOT NULL,
+    sandboxed INTEGER NOT NULL CHECK (sandboxed IN (0, 1)),
+    created_at TEXT NOT NULL,
+    UNIQUE (submission_id, model_file, dataset_version, scorer_version)
+) STRICT;
+CREATE TABLE notebook_result (
+    id INTEGER PRIMARY KEY,
+    submission_id INTEGER NOT NULL REFERENCES submission (id),
+    snapshot_sha TEXT NOT NULL,
+    points REAL NOT NULL,
+    max_points REAL NOT NULL,
+    tasks TEXT NOT NULL,                     -- JSON: task id -> [points, max_points, message]
+    state TEXT NOT NULL CHECK (state IN ('graded', 'FAILED')),
+    code TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    sandboxed INTEGER NOT NULL CHECK (sandboxed IN (0, 1)),
+    created_at TEXT NOT NULL,
+    UNIQUE (submission_id, snapshot_sha)
+) STRICT;
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY,
+    submission_id INTEGER NOT NULL REFERENCES submission (id),
+    at TEXT NOT NULL,
+    what TEXT NOT NULL,
+    code TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_by_submission ON event (submission_id);
+{"".join(_APPEND_ONLY.format(table=table) for table in ("result", "notebook_result", "event", "file"))}
+CREATE TRIGGER submission_no_delete BEFORE DELETE ON submission
+BEGIN SELECT RAISE(ABORT, 'submissions are never deleted'); END;
+CREATE TRIGGER submission_facts BEFORE UPDATE OF id, exercise, student, sha256, received_at, late, created_at
+ON submission BEGIN SELECT RAISE(ABORT, 'who handed in what and when never changes'); END;
+CREATE VIEW best AS
+SELECT * FROM (
+    SELECT s.exercise, s.student, s.received_at, s.flags, r.*,
+        row_number() OVER (
+            PARTITION BY s.exercise, s.student, r.model_file, r.dataset_version, r.scorer_version
+            ORDER BY r.correct DESC, s.received_at, s.id
+        ) AS place
+    FROM result AS r JOIN submission AS s ON s.id = r.submission_id
+    WHERE s.state <> 'REJECTED'
+) WHERE place = 1;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""

@@ -1,0 +1,304 @@
+"""`kill -9` of `score` anywhere, then a rerun: every submission is graded once, as if nothing had happened.
+
+The process that is killed is a driver script written here. It runs the product's `score` with stand-ins for
+the two steps that read a model, and kills itself at one point by wrapping methods: the product has no hooks.
+"""
+
+import hashlib
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from autograder.errors import SandboxError
+from autograder.grading.sandbox import Sandbox
+from autograder.intake import store
+from autograder.records.gradebook import Gradebook
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES, SIZE, STUDENTS = 4, 40, 6
+EXERCISE = "04_grid_search"
+MANIFEST = f"""
+[course]
+name = "Course"
+term = "2026w"
+[[exercise]]
+id = "{EXERCISE}"
+title = "Hyper-parameter search"
+due = "2026-12-16T15:59:59+01:00"
+cell_timeout_s = 10
+notebook_timeout_s = 20
+[[exercise.task]]
+id = "tanh"
+points = 2
+[[exercise.model]]
+file = "model.onnx"
+input = [1, 1, {CLASSES}]
+classes = {CLASSES}
+max_parameters = 1000
+max_bytes = 100000
+[exercise.hidden_set]
+dataset = "cifar10"
+pass_percent = 48
+"""
+
+DRIVER = """
+import os, signal, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+from autograder.course.manifest import load
+from autograder.grading import score as module
+from autograder.intake import store
+from autograder.records.gradebook import Gradebook
+
+manifest, course_dir, stage, which, nap = sys.argv[1:]
+count = 0
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def wrap(owner, name, *, before=False, when=lambda *args: True):
+    real = getattr(owner, name)
+    def wrapped(*args, **kwargs):
+        global count
+        hit = when(*args)
+        count += hit
+        if hit and before and count == int(which):
+            kill()
+        result = real(*args, **kwargs)
+        if hit and not before and count == int(which):
+            kill()
+        return result
+    setattr(owner, name, wrapped)
+
+def state(name):
+    return lambda book, number, state, *rest: state == name
+
+if stage == "claim is not committed": wrap(Gradebook, "_move", when=state("running"))
+elif stage == "claim is committed": wrap(Gradebook, "claim")
+elif stage == "predictions are half written": wrap(store.os, "fsync", before=True)
+elif stage == "predictions are written": wrap(store, "write_atomically")
+elif stage == "predicted is not committed": wrap(Gradebook, "_move", when=state("predicted"))
+elif stage == "predicted is committed": wrap(Gradebook, "set_predicted")
+elif stage == "result is inserted, not committed": wrap(Gradebook, "_move", before=True, when=state("scored"))
+elif stage == "scored is not committed": wrap(Gradebook, "_move", when=state("scored"))
+elif stage == "scored is committed": wrap(Gradebook, "set_scored")
+elif stage == "recovery is not committed": wrap(Gradebook, "_move", when=state("queued"))
+
+class Fault(Exception):
+    code, detail = "timeout", "too slow"
+
+def predict(path, contract):
+    time.sleep(float(nap))
+    name = path.read_bytes().decode()
+    if stage == "a model is running":
+        global count
+        count += 1
+        if count == int(which):
+            kill()
+    if name == "student3":
+        raise Fault
+    return np.random.default_rng(len(name) + ord(name[-1])).integers(0, 4, 40).astype(np.uint8)
+
+tools = lambda inputs, n: module.Tools(lambda data, c: SimpleNamespace(parameters=1), predict, (Fault,), True)
+module.score(load(manifest), "04_grid_search", Path(course_dir), progress=False, tools=tools)
+"""
+STAGES = [
+    "claim is not committed",
+    "claim is committed",
+    "a model is running",
+    "predictions are half written",
+    "predictions are written",
+    "predicted is not committed",
+    "predicted is committed",
+    "result is inserted, not committed",
+    "scored is not committed",
+    "scored is committed",
+]
+
+
+def make_course(folder, models):
+    """A course folder with a hidden set and one queued submission per (student, model bytes)."""
+    folder.mkdir()
+    (folder / "course.toml").write_text(MANIFEST)
+    (folder / "driver.py").write_text(DRIVER)
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(0, 256, (SIZE, 1, 1, CLASSES)).astype(np.uint8)
+    labels = rng.integers(0, CLASSES, SIZE).astype(np.uint8)
+    hidden = folder / "course" / "hidden" / EXERCISE
+    hidden.mkdir(parents=True)
+    np.save(hidden / "inputs.npy", inputs)
+    np.save(hidden / "labels.npy", labels)
+    (hidden / "inputs.npy").chmod(0o644)
+    meta = {"schema": 1, "exercise": EXERCISE, "size": SIZE, "num_classes": CLASSES, "shape": [1, 1, CLASSES]}
+    meta |= {"version": hashlib.sha256(inputs.tobytes() + labels.tobytes()).hexdigest()[:12]}
+    (hidden / "meta.json").write_text(json.dumps(meta | {"source": "toy", "standin": True}))
+    with Gradebook(folder / "course", create=True) as book:
+        for number, (student, model) in enumerate(models):
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w") as target:
+                claim = json.dumps({"schema": 1, "exercise": EXERCISE, "claimed": {}})
+                for name, data in (
+                    (f"{EXERCISE}.ipynb", student),
+                    ("model.onnx", model),
+                    ("submission.json", claim),
+                ):
+                    target.writestr(zipfile.ZipInfo(name), data)
+            sha = store.put(folder / "course", buffer.getvalue())
+            received = datetime(2026, 12, 1, tzinfo=UTC) + timedelta(minutes=number)
+            book.add_submission(EXERCISE, student, sha, received)
+    return folder
+
+
+def fake_course(folder):
+    return make_course(folder, [(f"student{n}", f"student{n}".encode()) for n in range(STUDENTS)])
+
+
+def start(folder, stage="none", which=1, nap=0.0):
+    argv = [folder / "driver.py", folder / "course.toml", folder / "course", stage, which, nap]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, *map(str, argv)], env=env, cwd=folder)
+
+
+def outcome(folder):
+    """What a reader sees: state and code per student, and each result row without its time."""
+    with Gradebook(folder / "course") as book:
+        rows = book.submissions()
+        return {row.student: (row.state, row.code) for row in rows}, book.results(EXERCISE)
+
+
+def assert_graded_once(folder):
+    with Gradebook(folder / "course") as book:
+        for row in book.submissions():
+            final = Counter(event.what for event in book.events(row.id))
+            assert final["scored"] + final["FAILED"] == 1, (row.student, final)
+        keys = Counter((result.submission_id, result.model_file) for result in book.results(EXERCISE))
+        assert set(keys.values()) <= {1}
+
+
+def by_submission(results):
+    return sorted(results, key=lambda row: row.submission_id)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = fake_course(tmp_path_factory.mktemp("undisturbed") / "c")
+    assert start(folder).wait(60) == 0
+    states, results = outcome(folder)
+    assert Counter(states.values()) == {("scored", ""): 5, ("FAILED", "timeout"): 1}
+    return states, by_submission(results)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_any_step_of_the_third_submission_a_rerun_ends_as_if_undisturbed(tmp_path, undisturbed, stage):
+    folder = fake_course(tmp_path / "c")
+    assert start(folder, stage, 3).wait(60) == -signal.SIGKILL
+    states, _ = outcome(folder)
+    assert any(state not in ("scored", "FAILED") for state, _ in states.values())
+    assert start(folder).wait(60) == 0
+    states, results = outcome(folder)
+    assert (states, by_submission(results)) == undisturbed
+    assert_graded_once(folder)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_at_a_different_step_each_time(tmp_path, undisturbed):
+    folder = fake_course(tmp_path / "c")
+    for stage in ["claim is committed", "recovery is not committed", *STAGES[2:]]:
+        assert start(folder, stage, 1).wait(60) in (-signal.SIGKILL, 0)
+    assert start(folder).wait(60) == 0
+    states, results = outcome(folder)
+    assert (states, by_submission(results)) == undisturbed
+    assert_graded_once(folder)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_until_it_is_through(tmp_path, undisturbed):
+    chance = random.Random(20261216)
+    folder = fake_course(tmp_path / "c")
+    kills = 0
+    for _ in range(60):
+        process = start(folder, nap=0.1)
+        try:
+            # at first soon after the imports, so that no run gets far
+            assert process.wait(chance.uniform(0.3, 0.9 + 0.03 * kills)) == 0
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    else:
+        assert start(folder).wait(60) == 0
+    assert kills >= 1
+    states, results = outcome(folder)
+    assert (states, by_submission(results)) == undisturbed
+    assert_graded_once(folder)
+
+
+def tiny_model(seed):
+    """A linear model with random weights, as ONNX bytes."""
+    weights = np.random.default_rng(seed).normal(size=(CLASSES, CLASSES)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+            helper.make_node("MatMul", ["flat", "w"], ["y"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1, 1, CLASSES])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", CLASSES])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+@pytest.mark.slow
+def test_the_real_command_killed_with_real_models_in_the_real_sandbox(tmp_path):
+    try:
+        Sandbox.detect()
+    except SandboxError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no sandbox here: {error}")
+    models = [(f"student{n}", tiny_model(n)) for n in range(8)]
+    calm, folder = make_course(tmp_path / "calm", models), make_course(tmp_path / "c", models)
+
+    def command(where):
+        argv = [sys.executable, "-m", "autograder", "score", EXERCISE, "--course", str(where / "course.toml")]
+        argv += ["--course-dir", str(where / "course"), "--quiet"]
+        return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    began = time.monotonic()
+    assert command(calm).wait(120) == 0
+    whole = time.monotonic() - began
+    chance, kills = random.Random(4), 0
+    for _ in range(12):
+        process = command(folder)
+        try:
+            assert process.wait(chance.uniform(0.4, 0.95) * whole) == 0
+            break
+        except subprocess.TimeoutExpired:
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            process.wait()
+            kills += 1
+            assert psutil.wait_procs(children, timeout=10)[1] == []  # the sandbox dies with its coordinator
+    assert kills >= 1
+    assert command(folder).wait(120) == 0
+    states, results = outcome(folder)
+    assert set(states.values()) == {("scored", "")}
+    assert by_submission(results) == by_submission(outcome(calm)[1])
+    assert_graded_once(folder)
