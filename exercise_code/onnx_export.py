@@ -4,6 +4,7 @@ The file's contract: input "images", float32 (N, C, H, W) in [0, 1] with a free 
 (N, classes).  Preprocessing is part of the graph, so nobody who runs the file has to know it.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,11 @@ def _check(proto_bytes: bytes, predict: Any, input_shape: tuple[int, int, int]) 
             raise ExportError(
                 f"the file's logits differ from the model's by up to {worst:.2g}: please report this model"
             )
+
+
+def count_parameters(proto_bytes: bytes) -> int:
+    """Number of entries in the weights of an ONNX file."""
+    import onnx
+
+    graph = onnx.load_from_string(proto_bytes).graph
+    return sum(math.prod(tensor.dims) for tensor in graph.initializer)

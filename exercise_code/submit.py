@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import exercise_code
-from exercise_code.onnx_export import ExportError, export_onnx
+from exercise_code.onnx_export import ExportError, count_parameters, export_onnx
 
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 
@@ -29,6 +29,8 @@ def submit(
 ) -> Path:
     """Export the models, check them, and write the zip to hand in.
 
+    The file `exercise.json` beside the notebook, where it is, says which models are expected and how large they may be.
+
     Args:
         exercise: id such as "04_grid_search".
         models: file name -> trained network, for example `{"model.onnx": best_model}`.
@@ -46,7 +48,9 @@ def submit(
         SubmissionRefused: lists all problems; nothing is written then.
     """
     notebook = Path(f"{exercise}.ipynb") if notebook is None else Path(notebook)
-    problems = _problems(notebook, models, claimed)
+    problems, open_tasks = _notebook_problems(notebook, exercise)
+    problems += _model_problems(models, claimed)
+    contract = _contract(notebook.parent, exercise)
     files: dict[str, bytes] = {}
     out = Path(out)
     for name, model in models.items():
@@ -59,6 +63,8 @@ def submit(
             problems.append(f"{name}: {error}")
         finally:
             temporary.unlink(missing_ok=True)
+    if contract is not None:
+        problems += _contract_problems(contract, files, models, input_shape)
     if problems:
         raise SubmissionRefused("nothing was written, because\n- " + "\n- ".join(problems))
     description = {
@@ -73,6 +79,8 @@ def submit(
     write_zip(out, files)
     size = out.stat().st_size / 1e6
     print(f"Wrote {out} ({size:.1f} MB) with {', '.join(sorted(files))}. Hand in this one file.")
+    if open_tasks:
+        print(f"Note: {open_tasks} task cell(s) of the saved notebook are still open and earn no points.")
     return out
 
 
@@ -88,18 +96,22 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
     temporary.replace(path)
 
 
-def _problems(notebook: Path, models: Mapping[str, Any], claimed: Mapping[str, float]) -> list[str]:
-    problems = []
+def _notebook_problems(notebook: Path, exercise: str) -> tuple[list[str], int]:
+    """Return what is wrong with the notebook file, and how many of its task cells still hold the stub."""
     if not notebook.is_file():
-        problems.append(f"the notebook {notebook} is not there: save it, or pass notebook= with its path")
-    else:
-        try:
-            cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        except (ValueError, KeyError, TypeError):
-            problems.append(f"{notebook} is not a notebook: save it again from Jupyter")
-        else:
-            if not any(cell.get("cell_type") == "code" for cell in cells):
-                problems.append(f"{notebook} holds no code cell: is this the right file?")
+        return [f"the notebook {notebook} is not there: save it, or pass notebook= with its path"], 0
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell.get("cell_type") == "code"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [f"{notebook} is not a notebook: save it again from Jupyter"], 0
+    if not code:
+        return [f"{notebook} holds no code cell: is this the right file?"], 0
+    return [], sum(f'raise NotImplementedError("{exercise}' in source for source in code)
+
+
+def _model_problems(models: Mapping[str, Any], claimed: Mapping[str, float]) -> list[str]:
+    problems = []
     if not models:
         problems.append('no model was given: pass models={"model.onnx": best_model}')
     for name, model in models.items():
@@ -112,7 +124,44 @@ def _problems(notebook: Path, models: Mapping[str, Any], claimed: Mapping[str, f
             problems.append(f"{name}: claimed accuracy is missing")
         elif not 0 <= float(value) <= 1:
             problems.append(f"{name}: claimed accuracy must be a fraction from 0 to 1, got {value!r}")
-    problems += [
-        f"claimed accuracy for {name!r}, which is not among the models" for name in claimed if name not in models
+    extra = [name for name in claimed if name not in models]
+    return problems + [f"claimed accuracy for {name!r}, which is not among the models" for name in extra]
+
+
+def _contract(folder: Path, exercise: str) -> dict[str, Any] | None:
+    path = folder / "exercise.json"
+    if not path.is_file():
+        return None
+    contract = json.loads(path.read_text(encoding="utf-8"))
+    return contract if contract.get("exercise") == exercise else None
+
+
+def _contract_problems(
+    contract: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    models: Mapping[str, Any],
+    input_shape: tuple[int, int, int],
+) -> list[str]:
+    wanted = {model["file"]: model for model in contract["models"]}
+    problems = [
+        f"{name} is missing: this exercise hands in {', '.join(wanted)}" for name in wanted if name not in models
     ]
+    for name in models:
+        if name not in wanted:
+            problems.append(f"{name!r} is not a model of this exercise: expected {', '.join(wanted)}")
+    for name, content in files.items():
+        limits = wanted.get(name)
+        if limits is None:
+            continue
+        if list(input_shape) != limits["input"]:
+            problems.append(f"{name}: expected input_shape {tuple(limits['input'])}, got {tuple(input_shape)}")
+        if len(content) > limits["max_bytes"]:
+            problems.append(
+                f"{name}: at most {limits['max_bytes']:,} bytes, got {len(content):,}: make the network smaller"
+            )
+        parameters = count_parameters(content)
+        if parameters > limits["max_parameters"]:
+            problems.append(
+                f"{name}: at most {limits['max_parameters']:,} parameters, got {parameters:,}: make the network smaller"
+            )
     return problems

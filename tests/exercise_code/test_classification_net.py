@@ -135,3 +135,11 @@ def test_prediction_covers_every_image_once_in_order_even_from_a_shuffling_dropp
     np.testing.assert_array_equal(predictions, labels)
     assert accuracy == 1.0
     assert net.training
+
+
+def test_two_networks_share_no_default_object():
+    a, b = ClassificationNet(input_size=4), ClassificationNet(input_size=4)
+
+    assert a.activation is not b.activation
+    assert a.reg is not b.reg
+    assert not np.shares_memory(a.params["W1"], b.params["W1"])

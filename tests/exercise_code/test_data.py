@@ -227,3 +227,43 @@ def test_bad_batch_sizes_are_refused(batch_size):
 def test_an_empty_dataset_is_refused():
     with pytest.raises(ValueError, match="at least one sample"):
         DataLoader([])
+
+
+def test_a_missing_root_is_downloaded_from_its_url_and_read(tmp_path, monkeypatch):
+    import functools
+    import http.server
+    import io
+    import threading
+    import zipfile
+
+    from PIL import Image
+
+    monkeypatch.delenv("DATASETS_OFFLINE", raising=False)
+    served = tmp_path / "served"
+    served.mkdir()
+    with zipfile.ZipFile(served / "photos.zip", "w") as archive:
+        for kind in ("cat", "dog"):
+            for i in range(5):
+                picture = io.BytesIO()
+                Image.new("RGB", (6, 4), (i, 0, 0)).save(picture, "PNG")
+                archive.writestr(f"photos/{kind}/{i}.png", picture.getvalue())
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=served))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/photos.zip"
+        parts = [
+            ImageFolderDataset(mode=mode, root=tmp_path / "data" / "photos", download_url=url)
+            for mode in ("train", "val", "test")
+        ]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert [len(part) for part in parts] == [6, 2, 2]
+    assert parts[0].classes == ("cat", "dog")
+    assert parts[0][0]["image"].shape == (4, 6, 3)

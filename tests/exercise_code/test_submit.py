@@ -90,3 +90,43 @@ def test_a_model_that_cannot_be_exported_is_named_and_an_older_zip_survives(tmp_
         _submit(tmp_path, notebook, models={"model.onnx": ClassificationNet(Odd(), input_size=60)})
 
     assert (tmp_path / "submission.zip").read_bytes() == older
+
+
+def _contract(folder, **limits):
+    model = {"file": "model.onnx", "input": [3, 4, 5], "classes": 10, "max_parameters": 10**6, "max_bytes": 10**7}
+    facts = {"schema": 1, "exercise": "04_grid_search", "models": [model | limits]}
+    (folder / "exercise.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        ({"file": "tuned.onnx"}, "tuned.onnx is missing: this exercise hands in tuned.onnx"),
+        ({"file": "tuned.onnx"}, "'model.onnx' is not a model of this exercise"),
+        ({"input": [3, 32, 32]}, r"expected input_shape \(3, 32, 32\), got \(3, 4, 5\)"),
+        ({"max_parameters": 7110}, "at most 7,110 parameters, got 7,116"),  # 60*100+100 + 100*10+10, and 6 of scaling
+        ({"max_bytes": 1000}, "at most 1,000 bytes"),
+    ],
+)
+def test_a_model_outside_the_exercises_contract_is_refused_before_it_is_handed_in(tmp_path, notebook, limits, problem):
+    _contract(tmp_path, **limits)
+
+    with pytest.raises(SubmissionRefused, match=problem):
+        _submit(tmp_path, notebook)
+
+    assert not (tmp_path / "submission.zip").exists()
+
+
+def test_a_model_inside_the_contract_is_packed(tmp_path, notebook):
+    _contract(tmp_path)
+
+    assert _submit(tmp_path, notebook).is_file()
+
+
+def test_open_tasks_are_counted_but_do_not_stop_the_hand_in(tmp_path, notebook, capsys):
+    stub = {"cell_type": "code", "source": ['    raise NotImplementedError("04_grid_search, task tanh: write it")']}
+    notebook.write_text(json.dumps({"cells": [stub, stub, {"cell_type": "code", "source": "1"}], "nbformat": 4}))
+
+    _submit(tmp_path, notebook)
+
+    assert "2 task cell(s)" in capsys.readouterr().out

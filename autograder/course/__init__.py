@@ -1,0 +1,1 @@
+"""From the authors' sources to what students receive: manifest, strip, build, release, bundle."""

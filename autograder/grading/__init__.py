@@ -1,0 +1,1 @@
+"""Running what students hand in: sandbox, model check, hidden set, predictions, counting."""

@@ -1,0 +1,114 @@
+"""One Jupyter kernel inside the sandbox, and our two ends of its sockets.
+
+nbgrader stays outside and talks to the kernel over Unix sockets in a folder of this run. What comes back is
+bounded here, because the program behind the sockets is the student's.
+
+Importing this module imports jupyter_client; other modules import it inside functions.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import zmq
+import zmq.asyncio
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from traitlets import default
+
+from autograder.grading.sandbox import Limits, Mount, Sandbox
+
+COURSE = "/course"  # where the sandbox sees the bundle's package and registry
+# the largest message that the kernel may send us; ipykernel joins 0.2 s of printing in one
+_MESSAGE_BYTES = 64_000_000
+_QUEUED_MESSAGES = 16  # messages held in our memory when the kernel sends faster than we read
+
+
+def kernel_limits(notebook_timeout_s: int) -> Limits:
+    """Return the limits of one submission's kernel; torch needs most of the memory."""
+    return Limits(
+        wall_s=float(notebook_timeout_s),
+        cpu_s=2 * notebook_timeout_s + 10,
+        memory_bytes=3 << 30,
+        processes=128,
+        file_bytes=256 << 20,
+        output_bytes=1 << 20,
+        tmp_bytes=512 << 20,
+    )
+
+
+def kernel_argv(sandbox: Sandbox, snapshot: Path, sockets: Path, scratch: Path, limits: Limits) -> list[str]:
+    """Return the command that starts a kernel which sees the snapshot, read-only, and its sockets' folder.
+
+    Its working folder is the sandbox's own /tmp; without a sandbox it is `scratch`.
+    """
+    home = "/tmp" if sandbox.is_safe else str(scratch)
+    return sandbox.command(
+        [sandbox.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        mounts=[Mount(snapshot, COURSE), Mount(sockets, str(sockets), writable=True)],
+        env={
+            "PYTHONPATH": COURSE,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "EXERCISE_FAST": "1",
+            "DATASETS_OFFLINE": "1",
+            "MPLBACKEND": "agg",
+            "IPYTHONDIR": f"{home}/.ipython",
+            "JUPYTER_RUNTIME_DIR": f"{home}/.jupyter",
+        },
+        limits=limits,
+        cwd=home,
+    )
+
+
+def _bounded_context() -> zmq.asyncio.Context:
+    context = zmq.asyncio.Context()
+    context.setsockopt(zmq.SocketOption.MAXMSGSIZE, _MESSAGE_BYTES)
+    context.setsockopt(zmq.SocketOption.RCVHWM, _QUEUED_MESSAGES)
+    return context
+
+
+class BoundedKernelClient(AsyncKernelClient):
+    """A client whose sockets neither take nor queue more than our memory allows."""
+
+    @default("context")
+    def _own_context(self) -> zmq.asyncio.Context:
+        self._created_context = True
+        return _bounded_context()
+
+
+class SandboxedKernelManager(AsyncKernelManager):
+    """Starts one kernel from a given command, sockets in a given folder; no kernelspec is ever looked up."""
+
+    def __init__(self, argv: list[str], folder: Path, uid: int, **options: Any) -> None:
+        self._argv, self._uid = argv, uid
+        # an absolute prefix: otherwise client and kernel disagree where the sockets are, and the client hangs
+        super().__init__(
+            kernel_name="python3",
+            transport="ipc",
+            ip=str(folder / "s"),
+            connection_file=str(folder / "kernel.json"),
+            client_factory=BoundedKernelClient,
+            **options,
+        )
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(argv=self._argv, display_name="Python 3", language="python", interrupt_mode="message")
+
+    @property
+    def pid(self) -> int:
+        """Process id of the sandbox, once started."""
+        return self.provisioner.pid  # type: ignore[union-attr]  # every local provisioner has one
+
+    @default("context")
+    def _own_context(self) -> zmq.asyncio.Context:
+        self._created_context = True
+        return _bounded_context()
+
+    def write_connection_file(self, **options: Any) -> None:
+        super().write_connection_file(**options)
+        if os.geteuid() == 0:  # written with mode 0600, and the kernel has another uid
+            os.chown(self.connection_file, self._uid, self._uid)
