@@ -1,40 +1,141 @@
-"""Procedural offline stand-ins."""
+"""Procedural offline stand-ins of CIFAR-10, MNIST and beans: same shapes and class counts, ordered difficulty.
 
+TABLE
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from exercise_code.data import synthetic_shapes
+from exercise_code.data import synthetic_digits, synthetic_leaves, synthetic_shapes
+from exercise_code.data.errors import CommandLine, DatasetError, exit_code
+
+Draw = Callable[[np.random.Generator, NDArray], NDArray]
+
+PARTS = ("train", "test")
+MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """One stand-in: how to draw it and how large it is unless told otherwise."""
+    """How to draw one stand-in: `chunk` images at a time, a multiple of the number of classes; sizes by part."""
 
-    artist: ModuleType
-    stream: int
-    train: int
-    test: int
-
-
-STAND_INS = {"cifar10": StandIn(synthetic_shapes, 1, 10_000, 2_000)}
-PARTS = ("train", "test")
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]  # height, width, channels
+    draw: Draw
+    chunk: int
+    stream: int  # keeps the random numbers of the data sets apart
+    sizes: dict[str, int]
 
 
-def make(name: str, part: str = "train", n: int | None = None, seed: int | None = None):
-    """Draw."""
-    s = STAND_INS[name]
-    count = getattr(s, part) if n is None else n
-    if seed is None:
-        seed = PARTS.index(part)
-    artist = s.artist
-    classes = len(artist.CLASS_NAMES)
-    images = []
-    labels = []
-    for chunk in range(-(-count // artist.CHUNK)):
-        rng = np.random.default_rng([s.stream, PARTS.index(part), seed, chunk])
-        lab = rng.permuted(np.tile(np.arange(classes), (artist.CHUNK // classes, 1)), axis=1).ravel()
-        labels.append(lab)
-        images.append(artist.draw(rng, lab))
-    return np.concatenate(images)[:count], np.concatenate(labels)[:count], artist.CLASS_NAMES
+STAND_INS = {
+    "cifar10": StandIn(
+        classes=synthetic_shapes.CLASS_NAMES,
+        shape=synthetic_shapes.SHAPE,
+        draw=synthetic_shapes.draw,
+        chunk=250,
+        stream=1,
+        sizes={"train": 10_000, "test": 2_000},
+    ),
+    "mnist": StandIn(
+        classes=synthetic_digits.CLASS_NAMES,
+        shape=synthetic_digits.SHAPE,
+        draw=synthetic_digits.draw,
+        chunk=250,
+        stream=2,
+        sizes={"train": 10_000, "test": 2_000},
+    ),
+    "beans": StandIn(
+        classes=synthetic_leaves.CLASS_NAMES,
+        shape=synthetic_leaves.SHAPE,
+        draw=synthetic_leaves.draw,
+        chunk=30,
+        stream=3,
+        sizes={"train": 1_034, "test": 128},
+    ),
+}
+
+
+def make(
+    name: str, part: str = "train", n: int | None = None, seed: int | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
+    """Draw a stand-in.
+
+    The same arguments give the same bytes; the first k images of a larger n are those of n = k; other seeds and the
+    other part give other images of the same classes.  Class counts differ by at most one, in random order.
+
+    Args:
+        name: a key of STAND_INS.
+        part: "train" or "test".
+        n: number of images, at least 1; by default the size in STAND_INS.
+        seed: 0..2**32 - 1; by default the part's own.
+
+    Returns:
+        images (N, H, W, C) uint8, labels (N,) int64, class names.
+
+    Raises:
+        DatasetError: an unknown name or part, or a number out of range.
+    """
+    for what, given, known in (("name", name, tuple(STAND_INS)), ("part", part, PARTS)):
+        if given not in known:
+            raise DatasetError(f"stand-in {what}: expected one of {', '.join(known)}, got {given!r}.")
+    stand_in = STAND_INS[name]
+    count = _whole("n", stand_in.sizes[part] if n is None else n, 1, sys.maxsize)
+    seed = _whole("seed", PARTS.index(part) if seed is None else seed, 0, MAX_SEED)
+
+    images = np.empty((count, *stand_in.shape), np.uint8)
+    labels = np.empty(count, np.int64)
+    each_class_once = np.tile(np.arange(len(stand_in.classes)), (stand_in.chunk // len(stand_in.classes), 1))
+    for start in range(0, count, stand_in.chunk):
+        stop = min(start + stand_in.chunk, count)
+        rng = np.random.default_rng([stand_in.stream, PARTS.index(part), seed, start // stand_in.chunk])
+        chunk_labels = rng.permuted(each_class_once, axis=1).ravel()
+        # a chunk is always drawn whole: a shorter one would use the random numbers differently
+        images[start:stop] = stand_in.draw(rng, chunk_labels)[: stop - start]
+        labels[start:stop] = chunk_labels[: stop - start]
+    return images, labels, stand_in.classes
+
+
+def _whole(what: str, value: object, least: int, most: int) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # refuses 3.0 and "3"
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or not least <= number <= most:
+        limits = f"{least}..{most}" if most < sys.maxsize else f"at least {least}"
+        raise DatasetError(f"stand-in {what}: expected a whole number, {limits}, got {value!r}.")
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, or 2 after one line on stderr."""
+    parser = CommandLine(
+        prog="python -m exercise_code.data.synthetic",
+        description="Write a stand-in in the file layout of the data set it stands in for.",
+    )
+    parser.add_argument("name", choices=tuple(STAND_INS))
+    parser.add_argument("--out", required=True, type=Path, help="folder to write into; nothing is overwritten")
+    parser.add_argument("--part", choices=PARTS, default="train", help="default: train")
+    parser.add_argument("--n", type=int, help="number of images (default: see STAND_INS)")
+    parser.add_argument("--seed", type=int, help="another seed draws other images of the same classes")
+    args = parser.parse_args(argv)
+
+    def run() -> None:
+        from exercise_code.data.synthetic_files import write_layout
+
+        images, labels, classes = make(args.name, args.part, args.n, args.seed)
+        written = write_layout(args.name, args.part, images, labels, classes, args.out)
+        print(f"{args.out}: {len(labels)} images of the {args.name} stand-in, {args.part} part: {', '.join(written)}")
+
+    return exit_code(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,20 +2,22 @@
 
 What tells the classes apart, and which model can see it:
 
-- the scene: each class has a faint, low-frequency mean layout                     any model, also a linear one
+- the scene: each class has a faint, low-frequency mean layout                   any model, also a linear one
 - the shape: near the middle, lighter or darker than the scene behind it with
-  equal probability, so its mean over many images vanishes                         needs a hidden layer
-- the same shape, wherever it lies, however large or turned                        needs local filters
+  equal probability, so its mean over many images vanishes                       needs a hidden layer
+- the same shape, wherever it lies, however large or turned                      needs local filters
 
-Scene noise with a spectrum like that of photographs, a second shape that means nothing, stripes, brightness, contrast
-and pixel noise get in the way.  Every image is mirrored with probability 1/2: a horizontal flip never changes the
-class, and flipped copies are new images of it.
+Scene noise with a spectrum like that of photographs, a second shape that means nothing, stripes, brightness,
+contrast and pixel noise get in the way.  Every image is mirrored with probability 1/2: a horizontal flip never
+changes the class, and flipped copies are new images of it.
 """
 
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from exercise_code.data.synthetic_fields import blend, cosine_basis, distance_table, look_up
 
 CLASS_NAMES = (
     "disc",
@@ -30,27 +32,25 @@ CLASS_NAMES = (
     "hourglass",
 )
 SHAPE = (32, 32, 3)
-CHUNK = 250  # images drawn together; part of what fixes the bytes
 SIZE = SHAPE[0]
 
 CONCEPT_SEED = 20_261  # fixes what the classes are; drawing samples never touches it
 
-# The knobs of the difficulty, pixel values in [0, 1]; benchmarks/calibrate_stand_ins.py measures what they do.
-SCENE_SIGNAL = 0.28  # a class's mean scene, in standard deviations of the scene noise
+# The knobs of the difficulty (pixel values in [0, 1]); benchmarks/calibrate_stand_ins.py measures them.
+SCENE_SIGNAL = 0.31  # a class's mean scene, in standard deviations of the scene noise
 SCENE_NOISE = 0.19  # standard deviation of the scene noise
 SCENE_DECAY = 1.5  # its amplitude falls as 1 / (1 + frequency)^decay ...
 MEAN_SHARE = 0.6  # ... but its mean varies less than that law says, as in photographs
 GREY, COLOUR = 0.93, 0.37  # amplitude that the channels have in common, and of their own
-PLACE_JITTER = 1.7  # standard deviation of the shape's centre, pixels
+PLACE_JITTER = 1.6  # standard deviation of the shape's centre, pixels
 TURN_JITTER = 0.22  # standard deviation of its turn, radians
 HALF_SIZE = (6.5, 11.0)  # pixels
-CONTRAST = (0.10, 0.25)  # between the shape's grey and the scene's mean
+CONTRAST = (0.09, 0.24)  # between the shape's grey and the scene's mean
 STRIPE_CONTRAST = 0.08
 PIXEL_NOISE = 0.045
 
 MODES = 14  # cosine modes per axis of the scene
-TABLE = 128  # cells per axis of a shape's distance table
-EXTENT = 1.6  # a table covers [-EXTENT, EXTENT]^2, the shape itself about [-1, 1]^2
+PIXEL = np.arange(SIZE, dtype=np.float32)
 MIDDLE = np.float32(0.47)  # mean pixel value
 
 
@@ -84,39 +84,20 @@ def _outlines() -> list[list[NDArray]]:
     return [drawn[name] for name in CLASS_NAMES] + decoys
 
 
-def _signed_distance(polygons: list[NDArray], x: NDArray, y: NDArray) -> NDArray:
-    """Distance of each point to the nearest edge, negative inside (even-odd rule). x, y: any equal shape."""
-    nearest = np.full(x.shape, np.inf)
-    inside = np.zeros(x.shape, dtype=bool)
-    for points in polygons:
-        for (ax, ay), (bx, by) in zip(points, np.roll(points, -1, axis=0), strict=True):
-            ex, ey = bx - ax, by - ay
-            along = np.clip(((x - ax) * ex + (y - ay) * ey) / (ex * ex + ey * ey), 0, 1)
-            nearest = np.minimum(nearest, (x - ax - along * ex) ** 2 + (y - ay - along * ey) ** 2)
-            if ay != by:
-                inside ^= ((ay > y) != (by > y)) & (x < ax + (y - ay) * ex / ey)
-    return np.where(inside, -1, 1) * np.sqrt(nearest)
-
-
 @cache
 def _distance_tables() -> NDArray:
-    """Signed distances of all outlines, (shapes, TABLE, TABLE) float32, in units of the shape's half size."""
-    axis = (np.arange(TABLE) + 0.5) / TABLE * 2 * EXTENT - EXTENT
-    y, x = np.meshgrid(axis, axis, indexing="ij")
-    return np.stack([_signed_distance(polygons, x, y) for polygons in _outlines()]).astype(np.float32)
+    """Signed distances of all outlines, (shapes, CELLS, CELLS) float32, negative inside."""
+    return np.stack([distance_table(polygons, closed=True) for polygons in _outlines()])
 
 
 @cache
 def _modes() -> tuple[NDArray, NDArray]:
-    """Cosine basis (SIZE, MODES) in steps of 1/64 and the amplitude of each mode (MODES, MODES), total power 1."""
-    pixel = (np.arange(SIZE) + 0.5) / SIZE
-    basis = np.cos(np.pi * np.outer(pixel, np.arange(MODES)))
-    basis[:, 1:] *= np.sqrt(2)
+    """Cosine basis (SIZE, MODES) and the amplitude of each mode (MODES, MODES), total power 1."""
     frequency = np.hypot(*np.meshgrid(np.arange(MODES), np.arange(MODES)))
     amplitude = (1 + frequency) ** -SCENE_DECAY
     amplitude[0, 0] *= MEAN_SHARE
     amplitude /= np.sqrt((amplitude**2).sum())
-    return (np.rint(basis * 64) / 64).astype(np.float32), amplitude.astype(np.float32)
+    return cosine_basis(SIZE, MODES), amplitude.astype(np.float32)
 
 
 @cache
@@ -131,38 +112,21 @@ def _layouts() -> NDArray:
     return (layouts - layouts.mean(axis=0)).astype(np.float32)
 
 
-def _scene(modes: NDArray) -> NDArray:
-    """Sum of cosine modes, (N, 3, MODES, MODES) -> (N, 3, SIZE, SIZE) float32.
-
-    All factors are small multiples of powers of two, so that the sums are exact and do not depend on the order in
-    which some linear algebra library adds.
-    """
-    basis, _ = _modes()
-    rows = np.rint(basis @ (np.rint(modes * 4096) / 4096) * 4096) / 4096
-    return rows @ basis.T
-
-
 def _mask(shape: NDArray, cx: NDArray, cy: NDArray, turn: NDArray, half: NDArray) -> NDArray:
     """Coverage in [0, 1] of shape number shape[i] drawn in image i, (N, SIZE, SIZE) float32."""
-    pixel = np.arange(SIZE, dtype=np.float32)
-    dx = pixel[None, None, :] - cx[:, None, None].astype(np.float32)
-    dy = pixel[None, :, None] - cy[:, None, None].astype(np.float32)
-    to_cell = (TABLE / (2 * EXTENT)) / half  # cells per pixel
-    cos = (np.cos(turn) * to_cell).astype(np.float32)[:, None, None]
-    sin = (np.sin(turn) * to_cell).astype(np.float32)[:, None, None]
-    column = np.clip(cos * dx + sin * dy + TABLE / 2, 0, TABLE - 1).astype(np.int32)
-    row = np.clip(cos * dy - sin * dx + TABLE / 2, 0, TABLE - 1).astype(np.int32)
-    cell = (shape.astype(np.int32) * TABLE**2)[:, None, None] + row * TABLE + column
-    distance = _distance_tables().ravel()[cell]
+    dx = PIXEL[None, None, :] - cx.astype(np.float32)[:, None, None]
+    dy = PIXEL[None, :, None] - cy.astype(np.float32)[:, None, None]
+    cos = (np.cos(turn) / half).astype(np.float32)[:, None, None]
+    sin = (np.sin(turn) / half).astype(np.float32)[:, None, None]
+    distance = look_up(_distance_tables(), shape, cos * dx + sin * dy, cos * dy - sin * dx)
     return np.clip(0.5 - distance * half.astype(np.float32)[:, None, None], 0, 1)
 
 
 def _stripes(rng: np.random.Generator, turn: NDArray, per_pixel: NDArray) -> NDArray:
     """Triangle waves in [-1, 1] with a random phase, (N, SIZE, SIZE) float32."""
-    pixel = np.arange(SIZE, dtype=np.float32)
     fx = (np.cos(turn) * per_pixel).astype(np.float32)[:, None, None]
     fy = (np.sin(turn) * per_pixel).astype(np.float32)[:, None, None]
-    wave = fx * pixel[None, None, :] + fy * pixel[None, :, None]
+    wave = fx * PIXEL[None, None, :] + fy * PIXEL[None, :, None]
     wave += rng.random((len(turn), 1, 1), dtype=np.float32)
     wave -= np.floor(wave)
     return 4 * np.abs(wave - 0.5) - 1
@@ -181,9 +145,10 @@ def draw(rng: np.random.Generator, labels: NDArray) -> NDArray:
     count = len(labels)
     grey = rng.standard_normal((count, 1, MODES, MODES), dtype=np.float32)
     colour = rng.standard_normal((count, 3, MODES, MODES), dtype=np.float32)
-    modes = (np.float32(SCENE_NOISE) * _modes()[1]) * (np.float32(GREY) * grey + np.float32(COLOUR) * colour)
+    basis, amplitude = _modes()
+    modes = (np.float32(SCENE_NOISE) * amplitude) * (np.float32(GREY) * grey + np.float32(COLOUR) * colour)
     modes += rng.uniform(0.3, 1.7, (count, 1, 1, 1)).astype(np.float32) * _layouts()[labels]
-    image = _scene(modes)  # (N, 3, SIZE, SIZE), 0 is the middle grey
+    image = blend(modes, basis)  # (N, 3, SIZE, SIZE), 0 is the middle grey
 
     decoy = rng.integers(len(CLASS_NAMES), len(_distance_tables()), count)
     place = rng.uniform(2, SIZE - 3, (2, count))
