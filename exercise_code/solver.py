@@ -1,6 +1,7 @@
 """The Solver: trains a network on batches, watches the validation loss and hands back the best weights it saw."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,11 @@ class Solver:
         verbose: print a line per print_every epochs.
         print_every: epochs between two lines.
         lr_decay: the learning rate is multiplied by it after every epoch; in (0, 1].
+        schedule: a schedule of `exercise_code.schedules` that sets the learning rate instead of lr_decay.
+        gradient_clip: largest allowed norm of all gradients together (Pascanu et al. 2013); longer ones are scaled
+            down to it.  None does not clip.
+        callbacks: see `exercise_code.callbacks`.
+        allow_overlap: accept a validation set that shares images with the training set, for the overfitting check.
 
     Attributes after training (epoch histories have one number per epoch):
         train_loss_history: mean batch loss of the epoch, with the regularisation term (it is what was minimised).
@@ -49,11 +55,22 @@ class Solver:
         verbose: bool = True,
         print_every: int = 1,
         lr_decay: float = 1.0,
+        *,
+        schedule: Any = None,
+        gradient_clip: float | None = None,
+        callbacks: Sequence[Any] = (),
+        allow_overlap: bool = False,
     ):
         if not 0 < lr_decay <= 1:
             raise ValueError(f"lr_decay must lie in (0, 1], got {lr_decay!r}")
         if print_every < 1:
             raise ValueError(f"print_every must be at least 1, got {print_every!r}")
+        if schedule is not None and lr_decay != 1.0:
+            raise ValueError("expected a schedule or an lr_decay, got both: they would fight over the learning rate")
+        if gradient_clip is not None and not gradient_clip > 0:
+            raise ValueError(f"gradient_clip must be positive or None, got {gradient_clip!r}")
+        if not allow_overlap:
+            refuse_overlap(train_dataloader, val_dataloader)
         loss_func = CrossEntropyFromLogits() if loss_func is None else loss_func
         self.model = model
         self.train_dataloader = train_dataloader
@@ -64,6 +81,9 @@ class Solver:
         self.verbose = verbose
         self.print_every = print_every
         self.lr_decay = lr_decay
+        self.schedule = schedule
+        self.gradient_clip = gradient_clip
+        self.callbacks = list(callbacks)
         self._reset()
 
     def _reset(self) -> None:
@@ -75,6 +95,7 @@ class Solver:
         self.best_params: dict[str, NDArray] | None = None
         self.num_operation = 0
         self.current_patience = 0
+        self.keep_patience = False
         self.stop_reason = ""
 
     def _step(self, X: NDArray, y: NDArray, validation: bool = False) -> float:
@@ -87,6 +108,11 @@ class Solver:
         if not validation:
             loss += sum(self.model.reg.values())
             self.opt.backward(y_pred, y)
+            if self.gradient_clip is not None:
+                clip_gradients(self.model.grads, self.gradient_clip)
+            if self.schedule is not None and self.schedule.per == "step":
+                self.opt.lr = self.schedule(self.num_operation)
+            self._tell("before_step")
             self.opt.step()
             self.num_operation += 1
         return loss
@@ -103,9 +129,15 @@ class Solver:
         Raises:
             ValueError: the training loader yields no batch (its batch_size exceeds the data and drop_last is set).
         """
-        self.current_patience, self.stop_reason = 0, "epochs"
+        if not self.keep_patience:
+            self.current_patience = 0
+        self.keep_patience, self.stop_reason = False, "epochs"
+        self.planned_epochs = len(self.val_loss_history) + epochs
+        self._tell("train_start")
         try:
-            for _ in range(epochs):
+            while len(self.val_loss_history) < self.planned_epochs:
+                if self.schedule is not None and self.schedule.per == "epoch":
+                    self.opt.lr = self.schedule(len(self.val_loss_history))
                 self.lr_history.append(self.opt.lr)
                 train_loss = self._train_epoch()
                 val_loss = self.get_validation_loss()
@@ -114,6 +146,7 @@ class Solver:
                 self._report()
                 self.update_best_loss(val_loss, train_loss)
                 self.opt.lr *= self.lr_decay
+                self._tell("epoch_end")
                 if not math.isfinite(train_loss) or not math.isfinite(val_loss):
                     self.stop_reason = "diverged"
                     break
@@ -121,6 +154,7 @@ class Solver:
                     self.stop_reason = "patience"
                     break
         finally:  # an interrupted run keeps its best weights too
+            self._tell("train_end")
             self._restore_best()
         if self.verbose and self.stop_reason != "epochs":
             print(f"Stopped after epoch {len(self.val_loss_history)}: {self.stop_reason}")
@@ -131,6 +165,7 @@ class Solver:
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported by stop_reason
             for batch in self.train_dataloader:
                 losses.append(self._step(batch["image"], batch["label"]))
+                self._tell("step_end")
         if not losses:
             raise ValueError("the training loader gave no batch: its batch_size is larger than the data set")
         self.train_batch_loss += losses
@@ -165,6 +200,19 @@ class Solver:
         else:
             self.current_patience += 1
 
+    def history(self) -> dict[str, list[float]]:
+        """The epochs as a table: column name -> one number per epoch; `pandas.DataFrame(solver.history())` shows it."""
+        return {
+            "epoch": [float(epoch) for epoch in range(1, len(self.val_loss_history) + 1)],
+            "train_loss": list(self.train_loss_history),
+            "val_loss": list(self.val_loss_history),
+            "learning_rate": self.lr_history[: len(self.val_loss_history)],
+        }
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
     def _restore_best(self) -> None:
         if self.best_params is not None:
             for name, w in self.best_params.items():
@@ -176,3 +224,32 @@ class Solver:
         if self.verbose and (epoch - 1) % self.print_every == 0:
             train_loss, val_loss = self.train_loss_history[-1], self.val_loss_history[-1]
             print(f"(Epoch {epoch}) train loss: {train_loss:.4f}; val loss: {val_loss:.4f}; lr: {self.opt.lr:.2e}")
+
+
+def clip_gradients(grads: dict[str, NDArray], max_norm: float) -> float:
+    """Scale gradients in place so that their common norm is at most max_norm; return the norm they had."""
+    norm = math.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads.values()))
+    if norm > max_norm:
+        for grad in grads.values():
+            grad *= max_norm / norm
+    return norm
+
+
+def refuse_overlap(train_loader: Any, val_loader: Any) -> None:
+    """Raise ValueError when both loaders read the same data set, or share images of one.
+
+    Only what can be seen is refused: loaders of one data set object, and data sets that select from the same stored images.
+    """
+    train, val = (getattr(loader, "dataset", loader) for loader in (train_loader, val_loader))
+    images = getattr(train, "images", None)
+    if train is val:
+        shared = len(train) if hasattr(train, "__len__") else 1
+    elif images is not None and images is getattr(val, "images", None):
+        shared = len(np.intersect1d(train._indices, val._indices))
+    else:
+        return
+    if shared:
+        raise ValueError(
+            f"training and validation data share {shared} images, so the validation loss would praise memorising: use another "
+            "part for validation, or pass allow_overlap=True for an overfitting check"
+        )

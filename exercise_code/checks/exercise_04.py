@@ -357,7 +357,7 @@ CHECKS = {
             "A net that cannot learn one image by heart has a bug, or is not trained long or boldly enough.",
             'No regularisation (reg=0), an initialisation that lets gradients through (std="he"), Adam with 1e-3 or more.',
             'ClassificationNet(activation=Relu(), input_size=input_size, std="he"), a Solver with the same loader for training '
-            "and validation, learning_rate=1e-2, and some 40 epochs.",
+            "and validation (allow_overlap=True), learning_rate=1e-2, and some 40 epochs.",
         ),
     ),
     "grid_configs": Check(

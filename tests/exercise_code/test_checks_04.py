@@ -26,7 +26,7 @@ def _layer(forward, backward, slope=False):
 def _fit(reg=0.0, epochs=40, learning_rate=1e-2, std="he"):
     def overfit(loader, input_size):
         model = ClassificationNet(Relu(), input_size=input_size, std=std, reg=reg)
-        Solver(model, loader, loader, learning_rate=learning_rate, verbose=False).train(epochs)
+        Solver(model, loader, loader, learning_rate=learning_rate, verbose=False, allow_overlap=True).train(epochs)
         return model
 
     return overfit

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from exercise_code.data import DataLoader
+from exercise_code.data import ArrayDataset, DataLoader
 from exercise_code.networks import ClassificationNet
 from exercise_code.networks.layer import Relu
 from exercise_code.networks.loss import MSE, CrossEntropyFromLogits
 from exercise_code.networks.optimizer import SGD, Adam, SGDMomentum
-from exercise_code.solver import Solver
+from exercise_code.solver import Solver, clip_gradients
 
 
 def _loader(n, seed, *, batch_size=8, **settings):
@@ -70,7 +70,7 @@ def test_one_plain_sgd_step_is_the_learning_rate_times_the_gradient():
     net.backward(loss.backward(net.forward(batch["image"]), batch["label"]))
     expected = net.params["W1"] - 0.5 * net.grads["W1"]
 
-    solver = Solver(net, loader, loader, learning_rate=0.5, optimizer=SGD, verbose=False)
+    solver = Solver(net, loader, loader, learning_rate=0.5, optimizer=SGD, verbose=False, allow_overlap=True)
     solver._step(batch["image"], batch["label"])
 
     np.testing.assert_allclose(net.params["W1"], expected, rtol=1e-6)
@@ -185,7 +185,7 @@ def test_regression_works_with_mse_and_float_targets():
     loader = DataLoader(samples, 16, shuffle=True)
     net = ClassificationNet(num_layer=1, input_size=4, num_classes=1)
 
-    Solver(net, loader, loader, loss_func=MSE(), learning_rate=0.05, verbose=False).train(epochs=60)
+    Solver(net, loader, loader, loss_func=MSE(), learning_rate=0.05, verbose=False, allow_overlap=True).train(epochs=60)
 
     np.testing.assert_allclose(net.params["W1"].ravel(), [1, 1, 0, 0], atol=0.05)
 
@@ -213,3 +213,94 @@ def test_verbose_training_prints_a_line_per_print_every_epochs(capsys):
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(")")[0] for line in lines] == ["(Epoch 1", "(Epoch 3", "(Epoch 5"]
+
+
+@pytest.mark.parametrize("max_norm", [0.1, 1e6])
+def test_clipped_gradients_equal_torchs(max_norm):
+    import torch
+
+    rng = np.random.default_rng(0)
+    grads = {name: rng.standard_normal(shape) for name, shape in (("W1", (3, 4)), ("b1", (4,)))}
+    tensors = [torch.zeros(grad.shape, dtype=torch.float64, requires_grad=True) for grad in grads.values()]
+    for tensor, grad in zip(tensors, grads.values(), strict=True):
+        tensor.grad = torch.tensor(grad.copy())
+    expected = torch.nn.utils.clip_grad_norm_(tensors, max_norm).item()
+
+    assert clip_gradients(grads, max_norm) == pytest.approx(expected, rel=1e-12)
+    for tensor, grad in zip(tensors, grads.values(), strict=True):
+        np.testing.assert_allclose(grad, tensor.grad.numpy(), rtol=1e-5)  # torch adds 1e-6 to the norm
+
+
+def test_gradient_clip_bounds_the_step_of_plain_sgd():
+    solver = _solver(_net(), learning_rate=1.0, optimizer=SGD, gradient_clip=1e-3)
+    before = {name: w.copy() for name, w in solver.model.params.items()}
+    batch = next(iter(solver.train_dataloader))
+
+    solver._step(batch["image"], batch["label"])
+
+    moved = math.sqrt(sum(float(((solver.model.params[name] - w) ** 2).sum()) for name, w in before.items()))
+    assert moved == pytest.approx(1e-3, rel=1e-3)
+
+
+class Ramp:
+    """A schedule for tests: 0.1, 0.2, 0.3, ..."""
+
+    def __init__(self, per):
+        self.per = per
+
+    def __call__(self, count):
+        return 0.1 * (count + 1)
+
+
+def test_a_schedule_per_epoch_sets_the_rate_of_each_epoch():
+    solver = _solver(_net(), schedule=Ramp("epoch"), optimizer=SGD)
+
+    solver.train(epochs=3)
+
+    assert solver.lr_history == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_a_schedule_per_step_sets_the_rate_of_each_step():
+    solver = _solver(_net(), schedule=Ramp("step"), optimizer=SGD)
+
+    solver.train(epochs=2)
+
+    assert solver.opt.lr == pytest.approx(0.1 * solver.num_operation)
+
+
+def test_a_schedule_and_a_decay_together_are_refused():
+    with pytest.raises(ValueError, match="a schedule or an lr_decay, got both"):
+        _solver(_net(), schedule=Ramp("epoch"), lr_decay=0.9)
+
+
+def test_loaders_of_one_data_set_are_refused_unless_the_overlap_is_wanted():
+    loader = _loader(8, 0)
+
+    with pytest.raises(ValueError, match="share 8 images"):
+        Solver(_net(), loader, loader)
+    Solver(_net(), loader, loader, allow_overlap=True)
+
+
+def test_parts_of_one_data_set_that_share_images_are_refused_and_disjoint_ones_are_not():
+    images, labels = np.zeros((10, 2, 2, 3), dtype=np.uint8), np.zeros(10, dtype=int)
+
+    def part(*indices):
+        dataset = ArrayDataset(images, labels)
+        dataset._indices = np.array(indices)
+        return DataLoader(dataset, 2)
+
+    with pytest.raises(ValueError, match="share 1 images"):
+        Solver(_net(), part(0, 1, 2), part(2, 3))
+    Solver(_net(), part(0, 1, 2), part(3, 4))
+
+
+def test_the_history_is_a_table_with_a_row_per_epoch():
+    solver = _solver(_net(), learning_rate=0.1, lr_decay=0.5)
+
+    solver.train(epochs=2)
+
+    table = solver.history()
+    assert table["epoch"] == [1, 2]
+    assert table["learning_rate"] == [0.1, 0.05]
+    assert table["val_loss"] == solver.val_loss_history
+    assert {len(column) for column in table.values()} == {2}
