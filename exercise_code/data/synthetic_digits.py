@@ -19,12 +19,12 @@ PIXEL = np.arange(SIZE, dtype=np.float32) - np.float32((SIZE - 1) / 2)
 # The knobs of the difficulty; benchmarks/calibrate_stand_ins.py measures what they do.
 HALF_HEIGHT = (8.4, 10.2)  # pixels
 SQUEEZE = (0.8, 1.15)  # width over height, relative to the drawn one
-SLANT = 0.18  # standard deviation of the shift in x per shift in y
+SLANT = 0.20  # standard deviation of the shift in x per shift in y
 TURN = 0.09  # standard deviation, radians
 SHIFT = 0.6  # standard deviation, pixels
-BEND = 0.10  # standard deviation of the smooth displacement, in half heights
+BEND = 0.11  # standard deviation of the smooth displacement, in half heights
 PEN = (1.1, 1.9)  # half width of the stroke, pixels
-NOISE = 0.03  # standard deviation of the pixel noise, full range 1
+NOISE = 0.04  # standard deviation of the pixel noise, full range 1
 BEND_MODES = 4
 
 

@@ -112,10 +112,16 @@ def _layouts() -> NDArray:
     return (layouts - layouts.mean(axis=0)).astype(np.float32)
 
 
-def _mask(shape: NDArray, cx: NDArray, cy: NDArray, turn: NDArray, half: NDArray) -> NDArray:
-    """Coverage in [0, 1] of shape number shape[i] drawn in image i, (N, SIZE, SIZE) float32."""
-    dx = PIXEL[None, None, :] - cx.astype(np.float32)[:, None, None]
-    dy = PIXEL[None, :, None] - cy.astype(np.float32)[:, None, None]
+def _mask(shape: NDArray, place: NDArray, turn: NDArray, half: NDArray) -> NDArray:
+    """Coverage in [0, 1] of shape number shape[i] drawn in image i, (N, SIZE, SIZE) float32.
+
+    Args:
+        place: (2, N) x and y of the centre, pixels.
+        turn: (N,) radians.
+        half: (N,) half size, pixels.
+    """
+    dx = PIXEL[None, None, :] - place[0].astype(np.float32)[:, None, None]
+    dy = PIXEL[None, :, None] - place[1].astype(np.float32)[:, None, None]
     cos = (np.cos(turn) / half).astype(np.float32)[:, None, None]
     sin = (np.sin(turn) / half).astype(np.float32)[:, None, None]
     distance = look_up(_distance_tables(), shape, cos * dx + sin * dy, cos * dy - sin * dx)
@@ -152,13 +158,13 @@ def draw(rng: np.random.Generator, labels: NDArray) -> NDArray:
 
     decoy = rng.integers(len(CLASS_NAMES), len(_distance_tables()), count)
     place = rng.uniform(2, SIZE - 3, (2, count))
-    mask = _mask(decoy, *place, rng.uniform(0, 2 * np.pi, count), rng.uniform(3, 7, count))[:, None]
+    mask = _mask(decoy, place, rng.uniform(0, 2 * np.pi, count), rng.uniform(3, 7, count))[:, None]
     shade = rng.uniform(-0.37, 0.43, (count, 3, 1, 1)).astype(np.float32)
     image += np.float32(0.7) * mask * (shade - image)
 
     place = (SIZE - 1) / 2 + PLACE_JITTER * rng.standard_normal((2, count))
     turn = TURN_JITTER * rng.standard_normal(count)
-    mask = _mask(labels, *place, turn, rng.uniform(*HALF_SIZE, count))[:, None]
+    mask = _mask(labels, place, turn, rng.uniform(*HALF_SIZE, count))[:, None]
     contrast = rng.choice((-1, 1), count) * rng.uniform(*CONTRAST, count)
     shade = modes[:, :, 0, 0].mean(axis=1) + contrast  # modes 0, 0: the scene's mean
     shade = shade[:, None] + 0.06 * rng.standard_normal((count, 3))
