@@ -88,9 +88,7 @@ def hidden_set_verb(
         str | None,
         typer.Option("--dataset", help="Data set of the registry; the manifest's when nothing is given."),
     ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--folder", help="Folder with one folder of images per class.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Folder with one folder of images per class.")] = None,
     stand_in: Annotated[
         str | None,
         typer.Option("--stand-in", help="Draw a procedural stand-in of this data set, needs no download."),
@@ -156,10 +154,7 @@ def score_verb(
     from autograder.grading.score import score
 
     report = score(load(course), exercise, course_dir, unsafe=unsafe, progress=not quiet)
-    rows = [
-        (who, f"{100 * correct / total:.2f} %", f"{correct} of {total}")
-        for who, correct, total in report.scored
-    ]
+    rows = [(who, f"{100 * correct / total:.2f} %", f"{correct} of {total}") for who, correct, total in report.scored]
     rows += [(who, "FAILED", f"{code} {detail}".strip()) for who, code, detail in report.failed]
     _table(("student", "accuracy", "reason"), rows)
     _say(f"{len(report.scored)} scored, {len(report.failed)} failed")
@@ -185,9 +180,9 @@ def publish_verb(
 @app.command("export")
 def export_verb(
     roster: Roster,
-    out: Annotated[
-        Path, typer.Option("--out", help="The CSV file to write; it holds names, for staff only.")
-    ] = Path("grades.csv"),
+    out: Annotated[Path, typer.Option("--out", help="The CSV file to write; it holds names, for staff only.")] = Path(
+        "grades.csv"
+    ),
     course: Manifest = COURSE,
     course_dir: CourseDir = COURSE_DIR,
 ) -> None:
@@ -203,9 +198,7 @@ def export_verb(
 @app.command("status")
 def status_verb(
     exercise: Annotated[str | None, typer.Argument(help="Only this exercise.")] = None,
-    student: Annotated[
-        str | None, typer.Option("--student", help="Only this student, with the whole history.")
-    ] = None,
+    student: Annotated[str | None, typer.Option("--student", help="Only this student, with the whole history.")] = None,
     course: Manifest = COURSE,
     course_dir: CourseDir = COURSE_DIR,
 ) -> None:
@@ -221,9 +214,7 @@ def demo_verb(
     data: Annotated[
         str, typer.Option("--data", help="stand-in or cifar10 (needs DATASETS_DIR or a download).")
     ] = "stand-in",
-    work: Annotated[Path, typer.Option("--work", help="Folder for everything the demo makes.")] = Path(
-        ".demo"
-    ),
+    work: Annotated[Path, typer.Option("--work", help="Folder for everything the demo makes.")] = Path(".demo"),
 ) -> None:
     """Run the whole course once with a made-up class of twelve."""
     from autograder.demo import run

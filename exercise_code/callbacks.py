@@ -56,9 +56,7 @@ class LivePlot(Callback):
     """Redraw the loss curves in the notebook after every `every` epochs."""
 
     def __init__(self, every: int = 1):
-        if every < 1:
-            raise ValueError(f"every must be at least 1, got {every!r}")
-        self.every = every
+        self.every = _interval(every)
         self._handle: Any = None
 
     def train_start(self, solver: Any) -> None:
@@ -91,9 +89,7 @@ class UpdateRatio(Callback):
     """
 
     def __init__(self, every: int = 10):
-        if every < 1:
-            raise ValueError(f"every must be at least 1, got {every!r}")
-        self.every = every
+        self.every = _interval(every)
         self.ratios: dict[str, list[float]] = {}
         self._before: dict[str, NDArray] = {}
 
@@ -117,9 +113,7 @@ class GradientNorms(Callback):
     """
 
     def __init__(self, every: int = 10):
-        if every < 1:
-            raise ValueError(f"every must be at least 1, got {every!r}")
-        self.every = every
+        self.every = _interval(every)
         self.norms: dict[str, list[float]] = {}
 
     def before_step(self, solver: Any) -> None:
@@ -184,3 +178,9 @@ class Checkpoint(Callback):
             from exercise_code.checkpoint import save
 
             save(solver, self.path)
+
+
+def _interval(every: int) -> int:
+    if every < 1:
+        raise ValueError(f"every must be at least 1, got {every!r}")
+    return every

@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exercise_code.data.transforms import FlattenTransform, RandomHorizontalFlip, merge_affine
+from exercise_code.data.augmentation import Cutout, RandomCrop, RandomHorizontalFlip
+from exercise_code.data.transforms import FlattenTransform, merge_affine
 
 OPSET = 18
 IR_VERSION = 10
-AUGMENTATIONS = (RandomHorizontalFlip,)  # change training images only, so they have no place in the file
+AUGMENTATIONS = (
+    RandomHorizontalFlip,
+    RandomCrop,
+    Cutout,
+)  # change training images only, so they have no place in the file
 
 
 class ExportError(ValueError):
@@ -98,8 +103,8 @@ def _numpy_bytes(model: Any, input_shape: tuple[int, int, int], scale: NDArray, 
     x = node("Add", [x, tensor("shift", shift.reshape(channels, 1, 1))])
     x = node("Transpose", [x], perm=[0, 2, 3, 1])  # (N, H, W, C), the order FlattenTransform flattens in
     x = node("Flatten", [x], axis=1)
-    for i in range(1, model.num_layer + 1):
-        x = node("Gemm", [x, tensor(f"W{i}", model.params[f"W{i}"]), tensor(f"b{i}", model.params[f"b{i}"])])
+    for i, (w, b) in enumerate(model.inference_layers(), start=1):
+        x = node("Gemm", [x, tensor(f"W{i}", w), tensor(f"b{i}", b)])
         if i < model.num_layer:
             kind, attributes = _activation_rule(model.activation)
             x = node(kind, [x], **attributes)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from exercise_code.diagnostics import worst_mistakes
+
 GOOD, BAD, MUTED = "#1b7f5c", "#c2452d", "#7a828c"
 
 
@@ -114,3 +116,24 @@ def plot_confusion(counts: ArrayLike, classes: Sequence[str]) -> Any:
     axes.set_title("Where the network errs")
     figure.tight_layout()
     return figure
+
+
+def plot_worst_mistakes(
+    images: NDArray, logits: NDArray, labels: ArrayLike, classes: Sequence[str], count: int = 10
+) -> Any:
+    """The wrong predictions that the network was surest of: images (N, H, W, C) uint8, logits (N, C), labels (N,).
+
+    Raises:
+        ValueError: there is no mistake to show.
+    """
+    labels = np.asarray(labels)
+    worst = worst_mistakes(logits, labels, count)
+    if not worst.size:
+        raise ValueError("expected at least one wrong prediction, got none")
+    shifted = np.exp(logits[worst] - logits[worst].max(axis=1, keepdims=True))
+    sure = 100 * shifted.max(axis=1) / shifted.sum(axis=1)
+    titles = [
+        f"{classes[guess]} {percent:.0f} %\nis {classes[label]}"
+        for guess, percent, label in zip(logits[worst].argmax(axis=1), sure, labels[worst], strict=True)
+    ]
+    return show_images(images[worst], titles, columns=min(len(worst), 5), wrong=[True] * len(worst))

@@ -93,6 +93,7 @@ class Solver:
         self.lr_history: list[float] = []
         self.best_model_stats: dict[str, float] | None = None
         self.best_params: dict[str, NDArray] | None = None
+        self.best_buffers: dict[str, NDArray] = {}
         self.num_operation = 0
         self.current_patience = 0
         self.keep_patience = False
@@ -196,6 +197,7 @@ class Solver:
             epoch = len(self.val_loss_history)
             self.best_model_stats = {"epoch": epoch, "val_loss": val_loss, "train_loss": train_loss}
             self.best_params = {name: w.copy() for name, w in self.model.params.items()}
+            self.best_buffers = {name: value.copy() for name, value in self.model.buffers().items()}
             self.current_patience = 0
         else:
             self.current_patience += 1
@@ -217,6 +219,7 @@ class Solver:
         if self.best_params is not None:
             for name, w in self.best_params.items():
                 self.model.params[name] = w.copy()
+            self.model.load_buffers(self.best_buffers)
         self.model.eval()
 
     def _report(self) -> None:

@@ -159,12 +159,16 @@ def test_the_autograder_imports_nothing_of_the_student_package_but_the_executor(
     assert [line for line in found if not is_of(line.split()[-1], {"exercise_code.jobs"})] == []
 
 
+# A scikit-learn estimator has to inherit from scikit-learn; nothing else of the package imports this module.
+MAY_LOAD_SKLEARN = "exercise_code/estimator.py"
+
+
 def test_heavy_libraries_are_imported_only_inside_functions_of_the_student_package():
     at_top = [
         f"{use.file}:{use.line} {use.name}"
         for file, text in sources("exercise_code").items()
         for use in uses(file, text)[0]
-        if is_of(use.name, HEAVY) and not use.inside
+        if is_of(use.name, HEAVY) and not use.inside and not (file == MAY_LOAD_SKLEARN and is_of(use.name, {"sklearn"}))
     ]
     assert at_top == []
 
@@ -173,7 +177,7 @@ def test_importing_every_module_of_the_student_package_loads_no_heavy_library():
     modules = [
         file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for file in sources("exercise_code")
-        if not file.endswith("__main__.py")
+        if not file.endswith("__main__.py") and file != MAY_LOAD_SKLEARN
     ]
     code = f"import sys, {', '.join(modules)}\nprint(sorted(set(sys.modules) & {HEAVY!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -64,7 +64,11 @@ def test_every_file_and_folder_that_is_named_is_there(text):
     paths = [p for p in paths if not p.startswith(made_at_run_time) and not p.startswith(("/", "cifar-10"))]
 
     assert len(paths) > 5
-    missing = [p for p in paths if not any((ROOT / base / p).exists() for base in ("", "autograder", "exercise_code", "solutions", "datasets"))]
+    missing = [
+        p
+        for p in paths
+        if not any((ROOT / base / p).exists() for base in ("", "autograder", "exercise_code", "solutions", "datasets"))
+    ]
     assert missing == []
 
 

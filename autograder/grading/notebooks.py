@@ -103,9 +103,7 @@ def release_digest(course_dir: Path, exercise: Exercise) -> str:
     source = course_dir / "source" / exercise.id / exercise.notebook
     snapshot = course_dir / "snapshot" / exercise.id
     if not source.is_file() or not snapshot.is_dir():
-        raise RecordsError(
-            f"{exercise.id} was not released into {course_dir}; run release {exercise.id} first"
-        )
+        raise RecordsError(f"{exercise.id} was not released into {course_dir}; run release {exercise.id} first")
     digest = hashlib.sha256(source.read_bytes())
     for path in sorted(snapshot.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -133,10 +131,7 @@ def _one(
         files = open_submission(store.get(course_dir, row.sha256), exercise).files
         result = grade(row.student, files[exercise.notebook])
         points, state, code, detail = float(result.points), result.state, result.code or "", result.detail
-        tasks = {
-            name: [task.points, task.max_points, clean(task.message)]
-            for name, task in result.per_task.items()
-        }
+        tasks = {name: [task.points, task.max_points, clean(task.message)] for name, task in result.per_task.items()}
     except Rejected as error:
         state, code, detail = "FAILED", error.code, error.detail
     return Notebook(

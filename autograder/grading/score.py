@@ -126,9 +126,7 @@ class _Batch:
         return (Rejected, *self.tools.refusals)
 
     def run(self, progress: bool) -> ScoreReport:
-        waiting = [
-            row for row in self.book.submissions(self.exercise.id) if row.state in ("queued", "predicted")
-        ]
+        waiting = [row for row in self.book.submissions(self.exercise.id) if row.state in ("queued", "predicted")]
         with Progress(console=Console(stderr=True), transient=True, disable=not progress) as bar:
             task = bar.add_task("score", total=len(waiting))
             while submission := self.book.claim(self.exercise.id):
@@ -143,9 +141,7 @@ class _Batch:
                         f"submission {submission.id}: {text}; nobody was marked, run it again"
                     ) from error
                 except Exception as error:
-                    self._ours(
-                        submission, error
-                    )  # a bug: the next run takes it last, so that it holds up nobody
+                    self._ours(submission, error)  # a bug: the next run takes it last, so that it holds up nobody
                     raise
                 bar.advance(task, int(done))
         return self.report
@@ -156,9 +152,7 @@ class _Batch:
             files = open_submission(store.get(self.course_dir, submission.sha256), self.exercise).files
             facts = {model.file: self.tools.check(files[model.file], model) for model in self.exercise.models}
             if submission.state == "running":
-                self.book.set_predicted(
-                    [self._predict(submission, model, files) for model in self.exercise.models]
-                )
+                self.book.set_predicted([self._predict(submission, model, files) for model in self.exercise.models])
         except self._faults as error:
             code, detail = str(getattr(error, "code", "failed")), str(getattr(error, "detail", error))
             self.book.set_state(submission.id, "FAILED", code, detail, judged_with=self.judged_with)
@@ -169,9 +163,7 @@ class _Batch:
         for model in self.exercise.models:
             classes = self._load(stored.get(model.file))
             if classes is None:
-                self.book.set_state(
-                    submission.id, "queued", detail="the stored predictions are gone or damaged"
-                )
+                self.book.set_state(submission.id, "queued", detail="the stored predictions are gone or damaged")
                 return False
             correct, total, non_finite = count_correct(classes, self.labels)
             results.append(
@@ -227,9 +219,7 @@ class _Batch:
         return np.load(io.BytesIO(data), allow_pickle=False)
 
     def _path(self, submission_id: int, model_file: str) -> Path:
-        return (
-            self.course_dir / "predictions" / str(submission_id) / f"{model_file}-{self.dataset_version}.npy"
-        )
+        return self.course_dir / "predictions" / str(submission_id) / f"{model_file}-{self.dataset_version}.npy"
 
     def _ours(self, submission: Submission, error: BaseException) -> None:
         """Record an error of ours; if even that fails the row stays `running`, to be recovered."""

@@ -92,18 +92,14 @@ def open_submission(data: bytes, exercise: Exercise) -> Opened:
         Rejected: with code `archive`, `missing_file`, `unexpected_file`, `too_large` or `submission_json`.
     """
     if len(data) > max_archive_bytes(exercise):
-        raise Rejected(
-            "too_large", f"the zip has {len(data):,} bytes, at most {max_archive_bytes(exercise):,}"
-        )
+        raise Rejected("too_large", f"the zip has {len(data):,} bytes, at most {max_archive_bytes(exercise):,}")
     _check_frame(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members, notes = _select(archive.infolist(), size_limits(exercise))
             files = _inflate_all(archive, members, size_limits(exercise))
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError) as error:
-        raise Rejected(
-            "archive", f"the zip is damaged ({error}); make it again and upload it again"
-        ) from None
+        raise Rejected("archive", f"the zip is damaged ({error}); make it again and upload it again") from None
     except (NotImplementedError, RuntimeError, OverflowError) as error:
         raise Rejected("archive", f"the zip uses a feature that is not accepted ({error})") from None
     for name in files:
@@ -125,14 +121,10 @@ def read_claim(data: bytes, exercise: Exercise) -> Claim:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise Rejected("submission_json", f"{CLAIM_NAME}, {where}: {first['msg']}") from None
     if claim.exercise != exercise.id:
-        raise Rejected(
-            "submission_json", f"{CLAIM_NAME} is for exercise {claim.exercise!r}, expected {exercise.id!r}"
-        )
+        raise Rejected("submission_json", f"{CLAIM_NAME} is for exercise {claim.exercise!r}, expected {exercise.id!r}")
     unknown = sorted(set(claim.claimed) - {model.file for model in exercise.models})
     if unknown:
-        raise Rejected(
-            "submission_json", f"{CLAIM_NAME} claims an accuracy for {unknown[0]!r}, no such model"
-        )
+        raise Rejected("submission_json", f"{CLAIM_NAME} claims an accuracy for {unknown[0]!r}, no such model")
     return claim
 
 
@@ -152,18 +144,14 @@ def _check_frame(data: bytes) -> None:
     if end + _END_SIZE + comment != len(data):
         raise Rejected("archive", "there are bytes after the end of the zip")
     if data[max(0, end - 20) : end].startswith(b"PK\x06\x07"):
-        raise Rejected(
-            "archive", "zip64 is not accepted; the files of a submission are far smaller than 4 GB"
-        )
+        raise Rejected("archive", "zip64 is not accepted; the files of a submission are far smaller than 4 GB")
     if directory > MAX_DIRECTORY_BYTES:
         raise Rejected("archive", f"too many entries, at most {MAX_ENTRIES}")
     if offset + directory != end:
         raise Rejected("archive", "the zip is damaged or has bytes that belong to no entry")
 
 
-def _select(
-    infos: list[zipfile.ZipInfo], limits: dict[str, int]
-) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...]]:
+def _select(infos: list[zipfile.ZipInfo], limits: dict[str, int]) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...]]:
     """Map each expected name to its entry, or refuse; also says what was tolerated."""
     if len(infos) > MAX_ENTRIES:
         raise Rejected("archive", f"{len(infos)} entries, at most {MAX_ENTRIES}")
@@ -223,9 +211,7 @@ def _check_names(members: Iterable[str], limits: dict[str, int]) -> None:
     unexpected, missing = sorted(members - set(limits)), sorted(set(limits) - members)
     for name in unexpected:
         if name.casefold().endswith(_ARCHIVE_SUFFIXES):
-            raise Rejected(
-                "archive", f"{show(name)}: an archive inside the zip; hand in the files themselves"
-            )
+            raise Rejected("archive", f"{show(name)}: an archive inside the zip; hand in the files themselves")
     if unexpected:
         name = unexpected[0]
         text = f"{show(name)} does not belong to the submission ({', '.join(limits)})"
@@ -253,14 +239,10 @@ def _inflate_all(
                 if size > limits[name]:
                     raise Rejected("too_large", f"{name} has more than {limits[name]:,} bytes")
                 if total > FREE_BYTES + MAX_RATIO * packed:
-                    raise Rejected(
-                        "too_large", f"{name} inflates to more than {MAX_RATIO} times its packed size"
-                    )
+                    raise Rejected("too_large", f"{name} inflates to more than {MAX_RATIO} times its packed size")
                 parts.append(chunk)
         if size != members[name].file_size:
-            raise Rejected(
-                "archive", f"{name} has {size:,} bytes, its header says {members[name].file_size:,}"
-            )
+            raise Rejected("archive", f"{name} has {size:,} bytes, its header says {members[name].file_size:,}")
         files[name] = b"".join(parts)
     return files
 

@@ -94,9 +94,7 @@ def collect(
             if item.student in students:
                 rows.append(_take(book, exercise, item, course_dir, released))
             else:
-                rows.append(
-                    Collected(show(item.file), show(item.student), "unknown", detail="not in the roster")
-                )
+                rows.append(Collected(show(item.file), show(item.student), "unknown", detail="not in the roster"))
     return CollectReport(exercise.id, tuple(rows))
 
 
@@ -153,9 +151,7 @@ def _utc(exercise: Exercise) -> str:
 def _scan(drop: Path, now: datetime) -> tuple[list[_Found], list[Collected]]:
     """What is in the drop, and what of it is not a hand-in."""
     if not drop.is_dir():
-        raise SubmissionError(
-            f"{drop}: expected a folder with <student_id>.zip or <student_id>/{ZIP_IN_FOLDER}"
-        )
+        raise SubmissionError(f"{drop}: expected a folder with <student_id>.zip or <student_id>/{ZIP_IN_FOLDER}")
     try:
         entries = sorted(drop.iterdir())
     except OSError as error:
@@ -174,9 +170,7 @@ def _scan(drop: Path, now: datetime) -> tuple[list[_Found], list[Collected]]:
             if os.path.lexists(path):
                 found.append(_Found(file, student, path, times.pop(file, now)))
             else:
-                rows.append(
-                    Collected(show(student), "", "ignored", detail=f"a folder without {ZIP_IN_FOLDER}")
-                )
+                rows.append(Collected(show(student), "", "ignored", detail=f"a folder without {ZIP_IN_FOLDER}"))
         elif path.suffix == ".zip":
             found.append(_Found(file, path.stem, path, times.pop(file, now)))
         else:
@@ -200,9 +194,7 @@ def _received(path: Path) -> dict[str, datetime]:
                 "2026-12-16T15:59:59+01:00; correct the row"
             )
         if file in times:
-            raise SubmissionError(
-                f"{path}, line {line}: {file[:60]!r} stands there twice; remove one of the rows"
-            )
+            raise SubmissionError(f"{path}, line {line}: {file[:60]!r} stands there twice; remove one of the rows")
         times[file] = moment
     return times
 

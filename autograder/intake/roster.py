@@ -40,8 +40,7 @@ def load_roster(path: Path) -> dict[str, Student]:
             )
         if not name or len(name) > 200 or not name.isprintable():
             raise SubmissionError(
-                f"{path}, line {line}: name {name[:60]!r}, "
-                "expected 1 to 200 printable characters; correct the row"
+                f"{path}, line {line}: name {name[:60]!r}, expected 1 to 200 printable characters; correct the row"
             )
         if student_id in students:
             raise SubmissionError(
@@ -73,16 +72,13 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[
         for name in columns:
             if header.count(name) != 1:
                 raise SubmissionError(
-                    f"{path}, line 1: expected a header with {','.join(columns)}, "
-                    f"found {','.join(header)[:100]!r}"
+                    f"{path}, line 1: expected a header with {','.join(columns)}, found {','.join(header)[:100]!r}"
                 )
         for row in reader:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != len(header):
-                raise SubmissionError(
-                    f"{path}, line {reader.line_num}: {len(row)} columns, expected {len(header)}"
-                )
+                raise SubmissionError(f"{path}, line {reader.line_num}: {len(row)} columns, expected {len(header)}")
             yield reader.line_num, dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise SubmissionError(f"{path}, line {reader.line_num}: {error}; correct the row") from None

@@ -71,6 +71,4 @@ def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
         if draft:
             with contextlib.suppress(OSError):
                 os.unlink(draft)
-        raise RecordsError(
-            f"{path}: cannot be written ({error.strerror}); check the folder and the disk"
-        ) from None
+        raise RecordsError(f"{path}: cannot be written ({error.strerror}); check the folder and the disk") from None

@@ -84,9 +84,7 @@ def safe_cell(value: object) -> str:
     return f"'{text}" if text.startswith(("\t", "\r", "\n")) or text.lstrip().startswith(_FORMULA) else text
 
 
-def best_of(
-    exercise: Exercise, course_dir: Path, book: Gradebook
-) -> tuple[Mapping[str, Any] | None, list[Best]]:
+def best_of(exercise: Exercise, course_dir: Path, book: Gradebook) -> tuple[Mapping[str, Any] | None, list[Best]]:
     """The hidden set's meta and each student's best result on it in rank order; an exercise is ranked by its
     first model. Without a hidden set: (None, []).
     """

@@ -108,9 +108,7 @@ class Gradebook(Queries):
                 (exercise, student, sha256, utc_text(received_at), int(late), now),
             ).fetchone()["id"]
             self._event(new, "received", detail="; ".join(notes))
-            self._db.executemany(
-                "INSERT INTO file VALUES (?, ?, ?)", [(new, *pair) for pair in prints.items()]
-            )
+            self._db.executemany("INSERT INTO file VALUES (?, ?, ?)", [(new, *pair) for pair in prints.items()])
             if rejected:
                 self._move(new, "REJECTED", *rejected)
             else:
@@ -190,9 +188,7 @@ class Gradebook(Queries):
         with self._write():
             new = self._insert("notebook_result", notebook)
             if new:
-                self._event(
-                    notebook.submission_id, f"notebook {notebook.state}", notebook.code, notebook.detail
-                )
+                self._event(notebook.submission_id, f"notebook {notebook.state}", notebook.code, notebook.detail)
             return new
 
     def recover(self, exercise: str, judged_with: str | None = None) -> int:
@@ -247,9 +243,7 @@ class Gradebook(Queries):
 
     def _flag(self, submission_id: int, flag: str, detail: str) -> None:
         flags = set(self.submission(submission_id).flags) | {flag}
-        self._db.execute(
-            "UPDATE submission SET flags = ? WHERE id = ?", (json.dumps(sorted(flags)), submission_id)
-        )
+        self._db.execute("UPDATE submission SET flags = ? WHERE id = ?", (json.dumps(sorted(flags)), submission_id))
         self._event(submission_id, f"flag {flag}", detail=detail)
 
     def _event(self, submission_id: int, what: str, code: str = "", detail: str = "") -> None:
@@ -293,9 +287,7 @@ class Gradebook(Queries):
         try:
             yield
         except sqlite3.Error as error:
-            raise RecordsError(
-                f"{self.path}: {error}; check the disk and that no other program uses it"
-            ) from error
+            raise RecordsError(f"{self.path}: {error}; check the disk and that no other program uses it") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -26,9 +26,7 @@ class Queries:
 
     def submissions(self, exercise: str | None = None, student: str | None = None) -> list[Submission]:
         """All, or those of an exercise or student, in the order they were received."""
-        query = (
-            "SELECT * FROM submission WHERE ?1 IS NULL OR exercise = ?1 ORDER BY exercise, received_at, id"
-        )
+        query = "SELECT * FROM submission WHERE ?1 IS NULL OR exercise = ?1 ORDER BY exercise, received_at, id"
         return [row for row in self._read(Submission, query, exercise) if student in (None, row.student)]
 
     def predictions(self, submission_id: int, judged_with: str) -> dict[str, Prediction]:
@@ -39,8 +37,7 @@ class Queries:
     def results(self, exercise: str) -> list[Result]:
         """Every result of an exercise, oldest first."""
         query = (
-            "SELECT r.* FROM result AS r JOIN submission AS s ON s.id = submission_id "
-            "WHERE exercise = ? ORDER BY r.id"
+            "SELECT r.* FROM result AS r JOIN submission AS s ON s.id = submission_id WHERE exercise = ? ORDER BY r.id"
         )
         return self._read(Result, query, exercise)
 
@@ -67,8 +64,7 @@ class Queries:
     def audit(self, student: str) -> list[Event]:
         """Everything that ever happened to a student's submissions, oldest first."""
         query = (
-            "SELECT e.* FROM event AS e JOIN submission AS s ON s.id = submission_id "
-            "WHERE student = ? ORDER BY e.id"
+            "SELECT e.* FROM event AS e JOIN submission AS s ON s.id = submission_id WHERE student = ? ORDER BY e.id"
         )
         return self._read(Event, query, student)
 

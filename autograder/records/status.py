@@ -50,9 +50,7 @@ def status(
             _audit(console, book, student)
 
 
-def _exercise(
-    console: Console, exercise: Exercise, course_dir: Path, book: Gradebook, student: str | None
-) -> None:
+def _exercise(console: Console, exercise: Exercise, course_dir: Path, book: Gradebook, student: str | None) -> None:
     table = Table(title=Text(f"{exercise.id}  {exercise.title}"))
     for name in ("#", "student", "received (UTC)", "state", "notebook", "accuracy", "flags", "reason"):
         table.add_column(name, overflow="fold")
@@ -67,22 +65,13 @@ def _exercise(
         reasons = [" ".join(filter(None, (submission.code, submission.detail)))]
         points = ""
         if notebook:
-            points = (
-                f"{notebook.points:g}/{notebook.max_points:g}"
-                if notebook.state == "graded"
-                else notebook.state
-            )
+            points = f"{notebook.points:g}/{notebook.max_points:g}" if notebook.state == "graded" else notebook.state
             reasons.append(
                 " ".join(filter(None, ("notebook:" if notebook.code else "", notebook.code, notebook.detail)))
             )
-        scores = [
-            results[key]
-            for key in ((submission.id, model.file) for model in exercise.models)
-            if key in results
-        ]
+        scores = [results[key] for key in ((submission.id, model.file) for model in exercise.models) if key in results]
         accuracy = ", ".join(
-            f"{100 * score.correct / score.total:.2f} %{'' if score.sandboxed else ' (unsafe)'}"
-            for score in scores
+            f"{100 * score.correct / score.total:.2f} %{'' if score.sandboxed else ' (unsafe)'}" for score in scores
         )
         cells = (str(submission.id), submission.student, submission.received_at[:19].replace("T", " "))
         table.add_row(

@@ -1,12 +1,12 @@
-"""Data sets, transforms and the DataLoader."""
+"""Data sets, transforms, augmentation and the DataLoader."""
 
+from exercise_code.data.augmentation import Cutout, RandomCrop, RandomHorizontalFlip
 from exercise_code.data.dataloader import DataLoader
 from exercise_code.data.dataset import ArrayDataset, Dataset, ImageFolderDataset
 from exercise_code.data.transforms import (
     ComposeTransform,
     FlattenTransform,
     NormalizeTransform,
-    RandomHorizontalFlip,
     RescaleTransform,
     compute_image_mean_and_std,
 )
@@ -14,11 +14,13 @@ from exercise_code.data.transforms import (
 __all__ = [
     "ArrayDataset",
     "ComposeTransform",
+    "Cutout",
     "DataLoader",
     "Dataset",
     "FlattenTransform",
     "ImageFolderDataset",
     "NormalizeTransform",
+    "RandomCrop",
     "RandomHorizontalFlip",
     "RescaleTransform",
     "compute_image_mean_and_std",

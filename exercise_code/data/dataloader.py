@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 class DataLoader:
     """Iterate over a data set in batches (lecture 004).
 
+    Every batch consists of new arrays: keep them, change them, collect an epoch in a list.  (Filling the same buffers again
+    and again would save a twentieth of a training step and make `list(loader)` wrong.)
+
     Args:
         dataset: anything with `__len__` and `__getitem__(i) -> dict` of arrays or numbers; one that also has
             `batch(indices) -> dict of arrays` is read a whole batch at a time, which is many times faster.
@@ -18,7 +21,8 @@ class DataLoader:
         shuffle: draw a new order for every epoch.
         drop_last: leave out a last batch that is not full.  Meant for training: validation and test should see
             every image, and `in_order` always does.
-        rng: source of the orders; None uses seed 0, so equal loaders give equal epochs.
+        rng: source of the orders, one permutation per epoch, drawn when the epoch starts; None uses seed 0, so equal
+            loaders give equal epochs.  Augmentation has generators of its own, or shares this one if it is given it.
 
     Raises:
         ValueError: a batch size below 1, or a data set without samples.
@@ -73,10 +77,12 @@ class DataLoader:
         compared and do not depend on the order in which they ran.  The pixels are shared, not copied.
         """
         twin = copy.copy(self)
-        twin.rng = copy.deepcopy(self.rng)
-        if hasattr(self.dataset, "transform"):
+        transform = getattr(self.dataset, "transform", None)
+        # One deepcopy of both: a generator that the order and the augmentation share stays shared in the twin.
+        twin.rng, transform = copy.deepcopy((self.rng, transform))
+        if transform is not None:
             twin.dataset = copy.copy(self.dataset)
-            twin.dataset.transform = copy.deepcopy(self.dataset.transform)
+            twin.dataset.transform = transform
         return twin
 
     def _gather(self, indices: NDArray) -> dict[str, NDArray]:

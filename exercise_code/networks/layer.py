@@ -1,9 +1,12 @@
-"""Element-wise activations and the affine layer, forward and backward.
+"""Element-wise activations, the affine layer and Maxout, forward and backward.
 
-Every activation is stateless: `forward(x) -> (out, cache)` and `backward(dout, cache) -> dx` take and return arrays of one
-shape, keep the input's dtype and never write into their arguments, so one instance may be shared by many networks.
-The Jacobian of an element-wise function is diagonal, so the matrix product `J.T @ dout` of the lecture is one
-element-wise product in the code.
+Every element-wise activation is stateless: `forward(x) -> (out, cache)` and `backward(dout, cache) -> dx` take and
+return arrays of one shape, keep the input's dtype and never write into their arguments, so one instance may be shared
+by many networks.  The Jacobian of an element-wise function is diagonal, so the matrix product `J.T @ dout` of the
+lecture is one element-wise product in the code (`exercise_code.networks.jacobian` shows the full matrix).
+
+Maxout is the maximum of affine maps: it changes the number of features and has parameters, so it follows the affine
+layer's conventions.
 """
 
 import numpy as np
@@ -104,6 +107,45 @@ class LeakyRelu:
         ### END SOLUTION
 
 
+class Elu:
+    """Exponential linear unit, x where it is positive and `alpha * (exp(x) - 1)` elsewhere (lecture 004).
+
+    Source: Clevert et al. 2016.  Values lie in [-alpha, inf): large negative inputs saturate at -alpha.  The derivative
+    is 1 for positive x and `alpha * exp(x)` elsewhere, so alpha at exactly 0, as in the paper and in torch; the lecture
+    counts 0 to the other branch, which gives the same value and derivative 1.  They differ only where alpha is not 1.
+
+    Args:
+        alpha: size of the negative saturation, a finite number >= 0; 0 gives ReLU.
+
+    Raises:
+        ValueError: alpha is negative or not finite.
+
+    >>> import numpy as np
+    >>> out, cache = Elu(alpha=2.0).forward(np.array([-1000.0, 0.0, 3.0]))
+    >>> out.tolist()
+    [-2.0, 0.0, 3.0]
+    >>> Elu(alpha=2.0).backward(np.array([5.0, 5.0, 5.0]), cache).tolist()
+    [0.0, 10.0, 5.0]
+    """
+
+    def __init__(self, alpha: float = 1.0):
+        if not 0 <= alpha < np.inf:
+            raise ValueError(f"alpha must be a finite number >= 0, got {alpha!r}")
+        self.alpha = float(alpha)
+
+    def forward(self, x: NDArray) -> tuple[NDArray, NDArray]:
+        """Return `(out, cache)`, both of x's shape; the cache is the input.
+
+        The exponential sees no positive number, so it cannot overflow in the branch that is thrown away; `expm1` keeps
+        the digits that `exp(x) - 1` loses near 0.
+        """
+        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0))), x
+
+    def backward(self, dout: NDArray, cache: NDArray) -> NDArray:
+        """Return dx of dout's shape: dout where the input was positive, `dout * alpha * exp(x)` elsewhere."""
+        return dout * np.where(cache > 0, 1, self.alpha * np.exp(np.minimum(cache, 0)))
+
+
 def affine_forward(x: NDArray, w: NDArray, b: NDArray) -> tuple[NDArray, tuple[NDArray, NDArray, NDArray]]:
     """Fully connected layer, `out = x @ w + b`.
 
@@ -139,3 +181,100 @@ def affine_backward(
     db = dout.sum(axis=0)
     dx = (dout @ w.T).reshape(x.shape) if need_dx else None
     return dx, dw, db
+
+
+MaxoutCache = tuple[NDArray, NDArray, NDArray]  # x, w and the winning piece of every output, (N, M)
+
+
+def maxout_forward(x: NDArray, w: NDArray, b: NDArray) -> tuple[NDArray, MaxoutCache]:
+    """Largest of k affine maps, `out[n, m] = max_k (x @ w[k] + b[k])[n, m]` (lecture 004 with k = 2).
+
+    Source: Goodfellow et al. 2013.  A unit is a convex, piecewise linear function of its inputs that is learned instead
+    of chosen: ReLU (one piece is 0), leaky ReLU and the absolute value are cases of two pieces.
+
+    Args:
+        x: (N, ...) inputs; all axes but the first are flattened to D features.
+        w: (k, D, M) weights of k >= 1 pieces.
+        b: (k, M) biases.
+
+    Returns:
+        `(out, cache)`: out (N, M), cache `(x, w, winner)` with winner (N, M) the index of the piece that was largest.
+        Of equal pieces the first wins.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+
+    >>> import numpy as np
+    >>> w, b = np.array([[[1.0]], [[0.0]]]), np.zeros((2, 1))     # max(x, 0): ReLU
+    >>> maxout_forward(np.array([[-3.0], [4.0]]), w, b)[0].tolist()
+    [[0.0], [4.0]]
+    """
+    features = int(np.prod(x.shape[1:]))
+    if w.ndim != 3 or b.shape != (w.shape[0], w.shape[2]) or len(w) < 1 or features != w.shape[1]:
+        raise ValueError(
+            "maxout expected x (N, D), w (k, D, M) and b (k, M) with k of at least 1, "
+            f"got x {x.shape} with D = {features}, w {w.shape} and b {b.shape}"
+        )
+    pieces = x.reshape(len(x), features) @ w  # (k, N, M)
+    pieces += b[:, np.newaxis]
+    return pieces.max(axis=0), (x, w, pieces.argmax(axis=0))
+
+
+def maxout_backward(
+    dout: NDArray, cache: MaxoutCache, *, need_dx: bool = True
+) -> tuple[NDArray | None, NDArray, NDArray]:
+    """Gradients of Maxout: only the winning piece of an output receives that output's gradient.
+
+    Where pieces tie, the function has a kink and the whole gradient goes to the first of them (a valid subgradient;
+    torch's `max(dim)` also picks one piece, its `amax` shares the gradient equally).
+
+    Args:
+        dout: (N, M) gradient of the loss with respect to the layer's output.
+        cache: from `maxout_forward`.
+        need_dx: False skips the input's gradient (returned as None).
+
+    Returns:
+        `(dx, dw, db)` with the shapes of x, w (k, D, M) and b (k, M).
+
+    >>> import numpy as np
+    >>> w, b = np.array([[[1.0]], [[0.0]]]), np.zeros((2, 1))
+    >>> _, cache = maxout_forward(np.array([[-3.0], [4.0]]), w, b)
+    >>> dx, dw, db = maxout_backward(np.array([[10.0], [1.0]]), cache)
+    >>> dx.tolist(), dw.ravel().tolist(), db.ravel().tolist()
+    ([[0.0], [1.0]], [4.0, -30.0], [1.0, 10.0])
+    """
+    x, w, winner = cache
+    dpieces = dout * (winner == np.arange(len(w)).reshape(-1, 1, 1))  # (k, N, M)
+    dw = x.reshape(len(x), w.shape[1]).T @ dpieces
+    db = dpieces.sum(axis=1)
+    dx = (dpieces @ w.transpose(0, 2, 1)).sum(axis=0).reshape(x.shape) if need_dx else None
+    return dx, dw, db
+
+
+class Maxout:
+    """Maxout layer that holds its k affine pieces; see `maxout_forward` for the formula.
+
+    Unlike the element-wise activations it maps D features to M and its backward returns parameter gradients too, so it
+    stands in a network where an affine layer and its activation would.
+
+    Args:
+        w: (k, D, M) weights, kept as given (an optimizer may update them in place).
+        b: (k, M) biases, likewise.
+
+    >>> import numpy as np
+    >>> absolute = Maxout(w=np.array([[[1.0]], [[-1.0]]]), b=np.zeros((2, 1)))
+    >>> out, cache = absolute.forward(np.array([[-3.0], [4.0]]))
+    >>> out.ravel().tolist()
+    [3.0, 4.0]
+    """
+
+    def __init__(self, w: NDArray, b: NDArray):
+        self.w, self.b = w, b
+
+    def forward(self, x: NDArray) -> tuple[NDArray, MaxoutCache]:
+        """Return `(out, cache)` for x (N, D) or (N, ...): out is (N, M); ValueError when shapes do not fit."""
+        return maxout_forward(x, self.w, self.b)
+
+    def backward(self, dout: NDArray, cache: MaxoutCache) -> tuple[NDArray | None, NDArray, NDArray]:
+        """Return `(dx, dw, db)` for dout (N, M)."""
+        return maxout_backward(dout, cache)

@@ -143,3 +143,120 @@ def test_two_networks_share_no_default_object():
     assert a.activation is not b.activation
     assert a.reg is not b.reg
     assert not np.shares_memory(a.params["W1"], b.params["W1"])
+
+
+def _torch_with_batch_norm(net, x, y, drop_masks=()):
+    """The same network in torch, float64, in training mode; returns (logits, loss, gradients by our names)."""
+    weights = {name: torch.tensor(w, requires_grad=True) for name, w in net.params.items()}
+    out = torch.tensor(x)
+    for i in range(1, net.num_layer + 1):
+        out = out @ weights[f"W{i}"]
+        if i < net.num_layer:
+            gamma, beta = weights[f"gamma{i}"], weights[f"beta{i}"]
+            out = torch.nn.functional.batch_norm(out, None, None, gamma, beta, training=True, eps=1e-5)
+            out = torch.relu(out)
+        else:
+            out = out + weights[f"b{i}"]
+    loss = torch.nn.functional.cross_entropy(out, torch.tensor(y))
+    loss.backward()
+    return out.detach().numpy(), loss.item(), {name: w.grad.numpy() for name, w in weights.items()}
+
+
+def test_batch_norm_between_the_layers_equals_torch_in_logits_and_every_gradient():
+    net = ClassificationNet(Relu(), 3, 6, 5, "he", 4, batch_norm=True, dtype=np.float64)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((9, 6)), rng.integers(4, size=9)
+    logits, value, grads = _torch_with_batch_norm(net, x, y)
+
+    loss = CrossEntropyFromLogits()
+    ours = net.forward(x)
+    net.backward(loss.backward(ours, y))
+
+    np.testing.assert_allclose(ours, logits, rtol=1e-9, atol=1e-12)
+    assert loss(ours, y) == pytest.approx(value, rel=1e-10)
+    assert set(net.grads) == set(net.params) == set(grads)
+    for name, grad in grads.items():
+        np.testing.assert_allclose(net.grads[name], grad, rtol=1e-7, atol=1e-11, err_msg=name)
+
+
+def test_evaluation_uses_running_statistics_so_one_image_is_enough_and_neighbours_do_not_matter():
+    net = ClassificationNet(Relu(), 2, 6, 5, "he", 4, batch_norm=True)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        net.forward(rng.standard_normal((32, 6)).astype(np.float32))
+    x = rng.standard_normal((8, 6)).astype(np.float32)
+    net.eval()
+
+    together, alone = net.forward(x), np.concatenate([net.forward(row[None]) for row in x])
+
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
+
+
+def test_the_folded_layers_compute_what_evaluation_computes():
+    net = ClassificationNet(Relu(), 3, 6, 5, "he", 4, batch_norm=True, dropout=0.3)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        net.forward((3 + 2 * rng.standard_normal((32, 6))).astype(np.float32))
+    net.params["gamma1"] += 0.5
+    net.params["beta2"] -= 0.25
+    net.eval()
+    x = rng.standard_normal((4, 6)).astype(np.float32)
+
+    out = x
+    layers = net.inference_layers()
+    for w, bias in layers[:-1]:
+        out = np.maximum(0, out @ w + bias)
+    out = out @ layers[-1][0] + layers[-1][1]
+
+    np.testing.assert_allclose(net.forward(x), out, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_changes_training_passes_only_and_leaves_the_initial_weights_as_they_were():
+    plain, dropping = (ClassificationNet(Relu(), 2, 6, 50, "he", 4, dropout=drop) for drop in (0.0, 0.5))
+    x = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
+
+    np.testing.assert_array_equal(plain.params["W2"], dropping.params["W2"])
+    assert not np.array_equal(dropping.forward(x), dropping.forward(x))
+    dropping.eval()
+    plain.eval()
+    np.testing.assert_array_equal(dropping.forward(x), plain.forward(x))
+
+
+def test_the_gradient_goes_through_the_very_mask_of_the_forward_pass():
+    net = ClassificationNet(Relu(), 2, 6, 8, "he", 3, dropout=0.5, dtype=np.float64)
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((4, 6)), rng.standard_normal((4, 3))
+    state = net.rng.bit_generator.state
+    net.forward(x)
+    grad = net.backward(dy)["W1"].copy()
+
+    def value(w):
+        net.rng.bit_generator.state = state
+        net.params["W1"] = w
+        return float((net.forward(x) * dy).sum())
+
+    w = net.params["W1"].copy()
+    for index in [(0, 0), (3, 5), (5, 7)]:
+        up, down = w.copy(), w.copy()
+        up[index] += 1e-6
+        down[index] -= 1e-6
+        assert (value(up) - value(down)) / 2e-6 == pytest.approx(grad[index], rel=1e-5, abs=1e-7)
+
+
+def test_a_saved_model_with_batch_norm_comes_back_with_its_statistics(tmp_path):
+    net = ClassificationNet(Relu(), 2, 6, 5, "he", 4, batch_norm=True, dropout=0.2)
+    net.forward(np.random.default_rng(0).standard_normal((16, 6)))
+    net.eval()
+    x = np.random.default_rng(1).standard_normal((3, 6))
+
+    again = ClassificationNet.load_model(net.save_model(tmp_path / "net.npz"))
+    again.eval()
+
+    assert (again.batch_norm, again.dropout) == (True, 0.2)
+    np.testing.assert_array_equal(again.forward(x), net.forward(x))
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0])
+def test_a_dropout_that_is_no_probability_is_refused(dropout):
+    with pytest.raises(ValueError, match="probability to drop a unit"):
+        ClassificationNet(dropout=dropout)

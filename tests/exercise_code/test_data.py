@@ -4,6 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from exercise_code.data import (
     ArrayDataset,
@@ -16,6 +19,7 @@ from exercise_code.data import (
     RescaleTransform,
     compute_image_mean_and_std,
 )
+from exercise_code.data.transforms import AffineTransform
 
 
 @pytest.fixture
@@ -70,6 +74,47 @@ def test_mean_and_std_of_uint8_equal_those_of_the_same_floats(images):
         compute_image_mean_and_std(images), compute_image_mean_and_std(images.astype(np.float64)), strict=True
     ):
         np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def test_mean_and_std_are_exact_over_more_pixels_than_are_counted_at_a_time(monkeypatch, images):
+    whole = compute_image_mean_and_std(images)
+
+    monkeypatch.setattr("exercise_code.data.transforms.HISTOGRAM_PIXELS", 7)
+
+    np.testing.assert_array_equal(compute_image_mean_and_std(images), whole)
+    np.testing.assert_array_equal(compute_image_mean_and_std(images[::-1, :, ::-1]), whole)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    images=hnp.array_shapes(min_dims=1, max_dims=5, max_side=6).flatmap(
+        lambda shape: st.sampled_from([np.uint8, np.int64, np.float32, np.float64]).flatmap(
+            lambda dtype: hnp.arrays(dtype, shape, elements=st.integers(0, 255).map(dtype))
+        )
+    ),
+    per_channel=st.tuples(st.booleans(), st.booleans()),
+)
+def test_an_affine_step_equals_its_formula_for_any_shape_and_dtype(images, per_channel):
+    images.flags.writeable = False
+    rng = np.random.default_rng(images.size)
+    scale, shift = (rng.normal(size=images.shape[-1:] if c else ()) for c in per_channel)
+
+    out = AffineTransform(scale, shift)(images)
+
+    assert out.dtype == np.float32
+    assert out.shape == images.shape
+    np.testing.assert_allclose(out, images.astype(np.float64) * scale + shift, rtol=1e-6, atol=1e-4)
+
+
+def test_an_affine_step_takes_no_images_and_views_and_a_mean_image(images):
+    chain = ComposeTransform([NormalizeTransform([1, 2, 3], [4, 5, 6]), FlattenTransform()])
+    mean_image = images.mean(axis=0)
+
+    assert chain.batch(images[:0]).shape == (0, 60)
+    np.testing.assert_array_equal(chain.batch(images[::-1, :, ::-1]), chain.batch(images[::-1, :, ::-1].copy()))
+    np.testing.assert_allclose(
+        NormalizeTransform(mean_image, 2).batch(images), (images - mean_image) / 2, rtol=1e-5, atol=1e-4
+    )
 
 
 def test_flattening_keeps_height_width_channel_order(images):
@@ -208,6 +253,41 @@ def test_shuffling_changes_from_epoch_to_epoch_and_repeats_with_the_same_seed():
     assert sorted(epochs[0]) == [i**2 for i in range(7)]
 
 
+def test_batches_kept_in_a_list_stay_as_they_were_and_may_be_written_to(images):
+    dataset = ArrayDataset(images, np.arange(20), ComposeTransform([RescaleTransform(), FlattenTransform()]))
+    loader = DataLoader(dataset, batch_size=8, shuffle=True)
+    copies = [batch["image"].copy() for batch in loader.fork()]
+
+    kept = list(loader)
+
+    for batch, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(batch["image"], copy)
+        assert batch["image"].flags.writeable
+        assert not any(np.shares_memory(batch["image"], other["image"]) for other in kept if other is not batch)
+
+
+def test_an_epoch_draws_one_permutation_from_the_generator_it_was_given():
+    rng, twin = np.random.default_rng(11), np.random.default_rng(11)
+    loader = DataLoader(SquaresByItem(), batch_size=3, shuffle=True, rng=rng)
+
+    epochs = [np.concatenate([batch["image"][:, 0, 0] for batch in loader]) for _ in range(3)]
+
+    np.testing.assert_array_equal(epochs, [twin.permutation(7) ** 2 for _ in range(3)])
+    assert rng.bit_generator.state == twin.bit_generator.state
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_reading_batches_never_writes_to_the_stored_images(images, dtype):
+    stored = images.astype(dtype)
+    stored.flags.writeable = False
+    chain = ComposeTransform([RandomHorizontalFlip(), RescaleTransform(), FlattenTransform()])
+
+    for batch in DataLoader(ArrayDataset(stored, np.arange(20), chain), batch_size=8):
+        batch["image"] += 1
+
+    np.testing.assert_array_equal(stored, images)
+
+
 def test_in_order_reading_sees_every_sample_and_draws_nothing():
     loader = DataLoader(SquaresByItem(), batch_size=3, shuffle=True, drop_last=True)
     state = loader.rng.bit_generator.state
@@ -239,6 +319,7 @@ def test_a_missing_root_is_downloaded_from_its_url_and_read(tmp_path, monkeypatc
     from PIL import Image
 
     monkeypatch.delenv("DATASETS_OFFLINE", raising=False)
+    monkeypatch.setenv("DATASETS_CACHE", "off")
     served = tmp_path / "served"
     served.mkdir()
     with zipfile.ZipFile(served / "photos.zip", "w") as archive:

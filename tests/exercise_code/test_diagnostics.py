@@ -64,3 +64,17 @@ def test_the_image_grid_handles_a_row_that_is_not_full():
     figure = plots.show_images(np.zeros((3, 4, 4, 1), dtype=np.uint8), ["a", "b", "c"], columns=2)
 
     assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 0]
+
+
+def test_the_worst_mistakes_are_shown_with_prediction_sureness_and_truth():
+    images = np.zeros((3, 4, 4, 3), dtype=np.uint8)
+    logits = np.array([[9.0, 0.0], [0.0, np.log(3)], [1.0, 0.0]])
+
+    figure = plots.plot_worst_mistakes(images, logits, [1, 0, 0], ["cat", "dog"])
+
+    assert [axes.get_title() for axes in figure.axes] == ["cat 100 %\nis dog", "dog 75 %\nis cat"]
+
+
+def test_a_network_without_mistakes_has_no_worst_ones_to_show():
+    with pytest.raises(ValueError, match="wrong prediction"):
+        plots.plot_worst_mistakes(np.zeros((2, 4, 4, 3), dtype=np.uint8), np.eye(2), [0, 1], ["cat", "dog"])

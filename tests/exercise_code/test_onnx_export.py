@@ -53,6 +53,17 @@ def test_the_file_predicts_from_raw_pixels_what_the_net_predicts_after_the_trans
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_batch_norm_and_dropout_are_exported_as_evaluation_computes_them(tmp_path, pixels):
+    net = ClassificationNet(Relu(), 3, 60, 16, "he", 10, batch_norm=True, dropout=0.3)
+    inputs = _transform().batch(pixels.transpose(0, 2, 3, 1))
+    for _ in range(3):
+        net.forward(inputs)
+    path = export_onnx(net, tmp_path / "model.onnx", input_shape=SHAPE, transform=_transform())
+
+    net.eval()
+    np.testing.assert_allclose(_run(path, pixels.astype(np.float32) / 255), net.forward(inputs), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_the_batch_axis_is_free(tmp_path, pixels, n):
     path = export_onnx(

@@ -304,3 +304,12 @@ def test_the_history_is_a_table_with_a_row_per_epoch():
     assert table["learning_rate"] == [0.1, 0.05]
     assert table["val_loss"] == solver.val_loss_history
     assert {len(column) for column in table.values()} == {2}
+
+
+def test_the_best_model_of_a_net_with_batch_norm_gets_its_running_statistics_back_too():
+    solver = _solver(_net(batch_norm=True), learning_rate=0.05)
+
+    solver.train(epochs=25)
+
+    assert solver.val_loss_history[-1] > min(solver.val_loss_history), "the case must overfit, or it proves nothing"
+    assert solver.get_validation_loss() == min(solver.val_loss_history)

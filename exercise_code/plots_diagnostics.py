@@ -1,0 +1,285 @@
+"""Figures for the diagnostics; every function returns the matplotlib Figure and imports matplotlib when it is called."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from exercise_code.bias_variance import Diagnosis, SplitPlan, accuracy_interval, dev_size_for_change
+from exercise_code.cross_validation import CrossValidation
+from exercise_code.gradient_check import GradientCheck
+from exercise_code.learning_curves import LearningCurve
+from exercise_code.plots import BAD, GOOD, MUTED, _style
+from exercise_code.sanity_checks import InitialLoss, OverfitCheck
+
+INK, TRAIN, DEV = "#22272e", "#3b6ea8", "#d17a22"
+
+
+def plot_gradient_check(check: GradientCheck) -> Any:
+    """Every relative error of a gradient check as a dot per array; red above the tolerance, which is the dashed line."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7.5, 1.5 + 0.36 * len(check.rows)))
+    floor = 1e-13  # errors of exactly 0 have no place on a log axis
+    rng = np.random.default_rng(0)
+    highest = 1.0
+    for i, row in enumerate(check.rows):
+        error = np.clip(row.error, floor, 1e3)
+        highest = max(highest, *error) if error.size else highest
+        heights = i + rng.uniform(-0.22, 0.22, error.size)
+        colours = np.where(row.error <= row.rtol, GOOD, BAD)
+        axes.scatter(error, heights, c=colours, s=16, alpha=0.65, linewidths=0, zorder=3)
+        verdict = "ok" if row.passed else "wrong" if len(row.indices) else "nothing to compare"
+        note = f"{verdict}, {row.skipped} on a kink" if row.skipped else verdict
+        axes.annotate(
+            note,
+            (1.01, i),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+            color=GOOD if row.passed else BAD,
+        )
+    if check.rows:
+        axes.axvline(check.rows[0].rtol, color=INK, linestyle="--", linewidth=1)
+        axes.annotate(
+            "tolerance",
+            (check.rows[0].rtol, 1.01),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            fontsize=9,
+            color=INK,
+        )
+    axes.set_xscale("log")
+    axes.set(xlim=(floor / 2, 3 * highest), ylim=(len(check.rows) - 0.5, -0.5))
+    axes.set(yticks=range(len(check.rows)), xlabel="relative error of backward (exact ones at the left edge)")
+    axes.set_yticklabels([row.name for row in check.rows])
+    verdict = "backward is right" if check.passed else "backward is wrong"
+    axes.set_title(f"Gradient check: {verdict}", loc="left", pad=18, color=GOOD if check.passed else BAD)
+    _style(axes)
+    axes.grid(axis="y", visible=False)
+    figure.tight_layout()
+    return figure
+
+
+def plot_initial_loss(checks: Mapping[str, InitialLoss]) -> Any:
+    """First loss of one or more networks as bars, the regularisation term on top, against the expected value (line)."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7.5, 1.6 + 0.45 * len(checks)))
+    for i, check in enumerate(checks.values()):
+        axes.barh(i, check.loss, height=0.6, color=GOOD if check.passed else BAD, zorder=3)
+        axes.barh(i, check.reg, left=check.loss, height=0.6, color=MUTED, alpha=0.45, zorder=3)
+        axes.annotate(
+            f"{check.loss:.3f}" + (f" + {check.reg:.3f} regularisation" if check.reg else ""),
+            (check.loss + check.reg, i),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            zorder=5,
+        )
+        axes.plot([check.expected] * 2, [i - 0.42, i + 0.42], color=INK, linewidth=2, zorder=4)
+    first = next(iter(checks.values()))
+    axes.set_title(f"Loss before training; line: {first.expected:.3f}, knowing nothing", loc="left", color=INK)
+    axes.set(yticks=range(len(checks)), xlabel="loss", ylim=(len(checks) - 0.4, -0.6))
+    axes.set_yticklabels(checks)
+    axes.set_xlim(0, 1.35 * max(max(check.loss + check.reg, check.expected) for check in checks.values()))
+    _style(axes)
+    axes.grid(axis="y", visible=False)
+    figure.tight_layout()
+    return figure
+
+
+def plot_overfit_check(check: OverfitCheck) -> Any:
+    """Loss (log scale) and accuracy of an overfit check for each step, on the samples it trains on."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    steps = np.arange(len(check.losses))
+    colour = GOOD if check.passed else BAD
+    left.plot(steps, check.losses, color=colour, linewidth=1.8)
+    left.axhline(check.target_loss, color=INK, linestyle="--", linewidth=1)
+    left.annotate(
+        "target",
+        (0, check.target_loss),
+        xycoords=("axes fraction", "data"),
+        xytext=(5, 4),
+        textcoords="offset points",
+        fontsize=9,
+    )
+    left.set_yscale("log")
+    left.set(xlabel="step", ylabel="loss", title="loss")
+    right.plot(steps, 100 * check.accuracies, color=colour, linewidth=1.8)
+    right.set(xlabel="step", ylabel="%", title="accuracy", ylim=(-3, 105))
+    for axes in (left, right):
+        _style(axes)
+    verdict = "known by heart" if check.passed else "not learned"
+    figure.suptitle(f"Overfit check: {check.samples} samples {verdict} after {check.steps} steps", color=INK)
+    figure.tight_layout()
+    return figure
+
+
+def plot_diagnosis(diagnoses: Mapping[str, Diagnosis]) -> Any:
+    """Human, training, dev and test accuracy of one or more networks as a staircase; a step that matters is red."""
+    import matplotlib.pyplot as plt
+
+    figure, grid = plt.subplots(
+        1, len(diagnoses), figsize=(0.8 + 2.9 * len(diagnoses), 3.7), sharey=True, squeeze=False
+    )
+    for axes, (title, diagnosis) in zip(grid[0], diagnoses.items(), strict=True):
+        names = [diagnosis.gaps[0].upper_name, *(gap.lower_name for gap in diagnosis.gaps)]
+        levels = [100 * value for value in (diagnosis.gaps[0].upper, *(gap.lower for gap in diagnosis.gaps))]
+        axes.bar(
+            range(len(levels)), levels, width=0.66, color=[MUTED, TRAIN, DEV, INK][: len(levels)], alpha=0.9, zorder=2
+        )
+        for i, level in enumerate(levels):
+            axes.annotate(f"{level:.0f} %", (i, 3), ha="center", color="white", fontsize=9, zorder=4)
+        for i, gap in enumerate(diagnosis.gaps):
+            top, bottom = 100 * gap.upper, 100 * gap.lower
+            colour = BAD if gap.found else MUTED
+            axes.plot([i + 0.31, i + 1.31], [top, top], color=colour, linewidth=1, zorder=3)
+            if gap.found:
+                axes.annotate(
+                    "",
+                    (i + 1, bottom),
+                    (i + 1, top),
+                    arrowprops={"arrowstyle": "<->", "color": BAD, "shrinkA": 0, "shrinkB": 0},
+                )
+            label = f"{gap.problem}\n{100 * gap.size:+.0f}" if gap.found else f"{100 * gap.size:+.0f}"
+            axes.annotate(
+                label,
+                (i + 1, max(top, bottom)),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+                color=colour,
+            )
+        axes.set(xticks=range(len(names)), ylim=(0, 118), yticks=range(0, 101, 20))
+        axes.set_xticklabels(names)
+        axes.set_title(f"{title}: {diagnosis.name}" if title else diagnosis.name, color=INK, fontsize=11)
+        _style(axes)
+        axes.grid(axis="x", visible=False)
+    grid[0, 0].set_ylabel("accuracy (%)")
+    figure.tight_layout()
+    return figure
+
+
+def plot_split_sizing(plan: SplitPlan, *, error_rate: float = 0.1) -> Any:
+    """Left: the parts of a split.  Right: samples that a dev set needs to show a change, and where this one stands."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), width_ratios=(1.15, 1))
+    changes = np.geomspace(0.002, error_rate, 60)
+    needed = np.array([dev_size_for_change(error_rate, change) for change in changes])
+    start, total = 0, plan.train + plan.val + plan.test
+    for name, size, colour in (("train", plan.train, TRAIN), ("dev", plan.val, DEV), ("test", plan.test, INK)):
+        left.barh(0, size, left=start, color=colour, height=0.5, edgecolor="white")
+        wide = size > 0.12 * total
+        left.annotate(
+            f"{name}\n{size:,}",
+            (start + size / 2, 0 if wide else {"dev": -0.36, "test": 0.36}[name]),
+            ha="center",
+            va="center",
+            color="white" if wide else colour,
+            fontsize=9,
+        )
+        start += size
+    left.set(ylim=(-0.6, 0.6), xlim=(0, total), title=f"{total:,} samples")
+    left.set_axis_off()
+    right.plot(100 * changes, needed, color=INK, zorder=3)
+    right.axhline(plan.val, color=DEV, linestyle="--")
+    right.annotate(
+        f"this dev set: {plan.val:,}",
+        (int(right_side := plan.val > np.sqrt(needed[0] * needed[-1])), plan.val),  # on the side where the curve is far
+        xycoords=("axes fraction", "data"),
+        xytext=(-4 if right_side else 4, 4),
+        textcoords="offset points",
+        ha="right" if right_side else "left",
+        color=DEV,
+        fontsize=9,
+    )
+    right.set(xscale="log", yscale="log", ylabel="samples needed")
+    right.set(xlabel=f"change to see, in points (error rate {100 * error_rate:g} %)")
+    ticks = [tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if tick <= 100 * error_rate]
+    right.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    right.xaxis.minorticks_off()
+    right.set_title("small changes need large dev sets", fontsize=11)
+    _style(right)
+    figure.suptitle(plan.advice, color=INK)
+    figure.tight_layout()
+    return figure
+
+
+def plot_cross_validation(results: Mapping[str, CrossValidation]) -> Any:
+    """Held-out accuracy of every fold as a dot, the mean and one standard deviation as a bar, for one or more networks."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7.5, 1.5 + 0.5 * len(results)))
+    for i, result in enumerate(results.values()):
+        mean, std = 100 * result.mean, 100 * result.std
+        axes.plot([mean - std, mean + std], [i, i], color=GOOD, linewidth=9, alpha=0.22, solid_capstyle="butt")
+        axes.plot([mean, mean], [i - 0.24, i + 0.24], color=GOOD, linewidth=2.2, zorder=3)
+        axes.scatter(
+            100 * result.val_accuracy, np.full(len(result.val_accuracy), i), s=26, color=INK, alpha=0.75, zorder=4
+        )
+        axes.annotate(
+            f"{mean:.1f} \u00b1 {std:.1f}", (1.01, i), xycoords=("axes fraction", "data"), va="center", fontsize=9
+        )
+    axes.set(yticks=range(len(results)), xlabel="accuracy on the held-out fold (%)", ylim=(len(results) - 0.5, -0.5))
+    axes.set_yticklabels(results)
+    folds = len(next(iter(results.values())).val_accuracy)
+    axes.set_title(f"{folds}-fold cross-validation: mean and standard deviation between folds", loc="left", fontsize=11)
+    _style(axes)
+    axes.grid(axis="y", visible=False)
+    figure.tight_layout()
+    return figure
+
+
+def plot_learning_curve(curve: LearningCurve, *, human: float | None = None, val_size: int | None = None) -> Any:
+    """Training and dev accuracy against the number of training samples, with the range over repeats.
+
+    human draws a line for the level of people; val_size, the dev set's size, adds the 95 % interval of its accuracy.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    for name, values, colour in (("training", curve.train_accuracy, TRAIN), ("dev", curve.val_accuracy, DEV)):
+        mean = 100 * values.mean(axis=1)
+        axes.plot(curve.sizes, mean, "o-", color=colour, linewidth=2, markersize=5, zorder=3)
+        axes.fill_between(
+            curve.sizes, 100 * values.min(axis=1), 100 * values.max(axis=1), color=colour, alpha=0.18, lw=0
+        )
+        axes.annotate(
+            f"{name} {mean[-1]:.0f} %",
+            (curve.sizes[-1], mean[-1]),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+        )
+    if val_size is not None:
+        ends = np.array([accuracy_interval(value, val_size) for value in curve.val_accuracy.mean(axis=1)])
+        axes.vlines(curve.sizes, *(100 * ends.T), color=DEV, linewidth=1, zorder=2)
+    if human is not None:
+        axes.axhline(100 * human, color=MUTED, linestyle="--")
+        axes.annotate(
+            f"people {100 * human:.0f} %",
+            (1, 100 * human),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 4),
+            textcoords="offset points",
+            ha="right",
+            color=MUTED,
+        )
+    axes.set(xscale="log", xlabel="training samples", ylabel="accuracy (%)")
+    notes = [f"band: {curve.val_accuracy.shape[1]} repeats"] if curve.val_accuracy.shape[1] > 1 else []
+    notes += ["bar: 95 % interval of the dev accuracy"] if val_size is not None else []
+    axes.set_title("Learning curve" + (f" ({'; '.join(notes)})" if notes else ""), loc="left", fontsize=11, color=INK)
+    axes.set_xticks(curve.sizes, [f"{size:,}" for size in curve.sizes])
+    axes.xaxis.minorticks_off()
+    axes.set_ylim(top=max(102.0, axes.get_ylim()[1]) if human is not None else None)
+    _style(axes)
+    figure.tight_layout()
+    return figure
