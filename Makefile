@@ -37,7 +37,9 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	$(BIN)/python benchmarks/calibrate_stand_ins.py --quick
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_train.py
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_data.py --quick
+	PYTHONPATH=. $(BIN)/python benchmarks/calibrate_stand_ins.py --quick
 
 # Rewrites exercises/ from solutions/ and exercise_code/; commit the result together with its source.
 release: setup

@@ -132,6 +132,7 @@ def _activation_rule(activation: Any) -> tuple[str, dict[str, Any]]:
         "Sigmoid": ("Sigmoid", {}),
         "Tanh": ("Tanh", {}),
         "Relu": ("Relu", {}),
+        "Elu": ("Elu", {"alpha": float(getattr(activation, "alpha", 1.0))}),
         "LeakyRelu": ("LeakyRelu", {"alpha": float(getattr(activation, "slope", 0.01))}),
     }
     if name not in rules:

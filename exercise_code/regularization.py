@@ -287,8 +287,8 @@ def count_nonzeros(params: Mapping[str, NDArray]) -> dict[str, tuple[int, int]]:
     >>> count_nonzeros({"W1": np.array([[1.0, 0.0]]), "b1": np.array([0.0])})
     {'W1': (1, 2), 'b1': (0, 1), 'all': (1, 3)}
     """
-    counts = {name: (int(np.count_nonzero(w)), int(w.size)) for name, w in params.items()}
-    return counts | {"all": (sum(n for n, _ in counts.values()), sum(size for _, size in counts.values()))}
+    table = {name: (int(np.count_nonzero(w)), int(w.size)) for name, w in params.items()}
+    return table | {"all": (sum(n for n, _ in table.values()), sum(size for _, size in table.values()))}
 
 
 def _chosen(params: Mapping[str, NDArray], names: Iterable[str] | None) -> list[str]:

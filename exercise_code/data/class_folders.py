@@ -34,10 +34,7 @@ def read_class_folders(
                 f"got {', '.join(_class_names(folder))}. Make the folders alike."
             )
         files += _files(folder, classes, None if limit is None else limit - len(files))
-    height, width, channels = _common_shape([path for path, _ in files], size)
-    images = np.empty((len(files), height, width, channels), np.uint8)
-    for i, (path, _) in enumerate(files):
-        images[i] = _decode(path, height, width, channels)
+    images = _decode_all([path for path, _ in files], size)
     return images, np.array([label for _, label in files], np.int64), classes
 
 
@@ -66,44 +63,40 @@ def _files(folder: Path, classes: Sequence[str], limit: int | None) -> list[tupl
     return [item for label, items in enumerate(by_class) for item in items[: share[label]]]
 
 
-def _common_shape(paths: Sequence[Path], size: int | tuple[int, int] | None) -> tuple[int, int, int]:
-    """Return (H, W, C) from the headers of the files, without decoding them."""
-    from PIL import Image
-
-    grey = True
-    first: tuple[int, int] | None = None
-    for path in paths:
-        try:
-            with Image.open(path) as picture:
-                found = (picture.height, picture.width)
-                grey = grey and picture.mode in ("1", "L")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
-            raise _unreadable(path, problem) from problem
-        first = first or found
-        if size is None and found != first:
+def _decode_all(paths: Sequence[Path], size: int | tuple[int, int] | None) -> np.ndarray:
+    """Return the pixels (N, H, W, C) uint8 of files that are opened once each; grey until the first in colour."""
+    first = _decode(paths[0], size)  # _files never returns an empty list for a positive limit
+    images = np.empty((len(paths), *first.shape), np.uint8)
+    for i, path in enumerate(paths):
+        pixels = _decode(path, size) if i else first
+        if pixels.shape[:2] != first.shape[:2]:
             raise DatasetError(
-                f"{path}: expected {first[0]} x {first[1]} pixels as in {paths[0].name}, "
-                f"got {found[0]} x {found[1]}. Give a size to scale all images to."
+                f"{path}: expected {first.shape[0]} x {first.shape[1]} pixels as in {paths[0].name}, "
+                f"got {pixels.shape[0]} x {pixels.shape[1]}. Give a size to scale all images to."
             )
-    assert first is not None  # _files never returns an empty list for a positive limit
-    height, width = first if size is None else (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise DatasetError(f"size: expected at least 1 pixel, got {size!r}.")
-    return height, width, 1 if grey else 3
+        if pixels.shape[2] > images.shape[3]:
+            images = np.repeat(images, 3, axis=3)
+        images[i] = pixels
+    return images
 
 
-def _decode(path: Path, height: int, width: int, channels: int) -> np.ndarray:
-    """Return the pixels (H, W, C) uint8 of one file, scaled when they have another size."""
+def _decode(path: Path, size: int | tuple[int, int] | None) -> np.ndarray:
+    """Return the pixels (H, W, C) uint8 of one file, C = 1 when it is grey, else 3; scaled to size if there is one."""
     from PIL import Image
 
+    target = (size, size) if isinstance(size, int) else size  # (H, W)
+    if target is not None and min(target) < 1:
+        raise DatasetError(f"size: expected at least 1 pixel, got {size!r}.")
     try:
         with Image.open(path) as picture:
-            pixels = picture.convert("L" if channels == 1 else "RGB")
+            mode = "L" if picture.mode in ("1", "L") else "RGB"
+            picture.load()
+            pixels = picture if picture.mode == mode else picture.convert(mode)
+            if target is not None and (picture.height, picture.width) != target:
+                pixels = pixels.resize(target[::-1], Image.Resampling.BILINEAR)
+            return np.asarray(pixels, np.uint8).reshape(pixels.height, pixels.width, -1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
         raise _unreadable(path, problem) from problem
-    if (pixels.height, pixels.width) != (height, width):
-        pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(pixels, np.uint8).reshape(height, width, channels)
 
 
 def _unreadable(path: Path, problem: Exception) -> DatasetError:

@@ -128,7 +128,7 @@ def _read_cifar(folder: Path, parts: Sequence[str], limit: int | None) -> Images
     if not meta.is_file():
         raise DatasetError(f"{meta}: expected the class names, got no such file. Unpack the archive again.")
     classes = tuple(meta.read_text(encoding="utf-8").split())
-    blocks = []
+    files = []  # (path, records wanted)
     left = limit
     for path in (path for part in parts for path in _cifar_files(folder, part)):
         n_bytes = path.stat().st_size
@@ -138,21 +138,22 @@ def _read_cifar(folder: Path, parts: Sequence[str], limit: int | None) -> Images
                 f"{n_bytes // CIFAR_RECORD} records and {n_bytes % CIFAR_RECORD} bytes. Download it again."
             )
         count = n_bytes // CIFAR_RECORD if left is None else min(left, n_bytes // CIFAR_RECORD)
-        records = np.fromfile(path, np.uint8, count * CIFAR_RECORD).reshape(count, CIFAR_RECORD)
-        _check_labels(path, records[:, 0], classes)
-        blocks.append(records)
+        files.append((path, count))
         if left is not None:
             left -= count
             if left == 0:
                 break
-    labels = np.concatenate([block[:, 0] for block in blocks]).astype(np.int64)
-    images = np.empty((len(labels), CIFAR_SIDE, CIFAR_SIDE, 3), np.uint8)
+    n = sum(count for _, count in files)
+    images, labels = np.empty((n, CIFAR_SIDE, CIFAR_SIDE, 3), np.uint8), np.empty(n, np.int64)
     start = 0
-    for block in blocks:
-        planes = block[:, 1:].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)  # (n, C, H, W)
+    for path, count in files:  # one file at a time, so that there are never two copies of all pixels
+        records = np.fromfile(path, np.uint8, count * CIFAR_RECORD).reshape(count, CIFAR_RECORD)
+        _check_labels(path, records[:, 0], classes)
+        labels[start : start + count] = records[:, 0]
+        planes = records[:, 1:].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)  # (n, C, H, W)
         for channel in range(3):  # five times as fast as one assignment of the transposed block
-            images[start : start + len(block), :, :, channel] = planes[:, channel]
-        start += len(block)
+            images[start : start + count, :, :, channel] = planes[:, channel]
+        start += count
     return images, labels, classes
 
 

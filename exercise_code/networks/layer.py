@@ -72,8 +72,7 @@ class Relu:
 
     def forward(self, x: NDArray) -> tuple[NDArray, NDArray]:
         """Return `(out, cache)`: out has x's shape, the cache is the boolean mask of positive inputs."""
-        mask = x > 0
-        return x * mask, mask
+        return np.maximum(x, 0), x > 0
 
     def backward(self, dout: NDArray, cache: NDArray) -> NDArray:
         """Return dout where the input was positive and 0 elsewhere, as a new array."""
@@ -157,7 +156,7 @@ def affine_forward(x: NDArray, w: NDArray, b: NDArray) -> tuple[NDArray, tuple[N
     Returns:
         `(out, cache)`: out (N, M), cache `(x, w, b)`.
     """
-    out = x.reshape(len(x), -1) @ w
+    out = x.reshape(len(x), w.shape[0]) @ w
     out += b
     return out, (x, w, b)
 
@@ -177,7 +176,7 @@ def affine_backward(
         `(dx, dw, db)` with the shapes of x, w and b.
     """
     x, w, _ = cache
-    dw = x.reshape(len(x), -1).T @ dout
+    dw = x.reshape(len(x), w.shape[0]).T @ dout
     db = dout.sum(axis=0)
     dx = (dout @ w.T).reshape(x.shape) if need_dx else None
     return dx, dw, db

@@ -82,8 +82,9 @@ class Term:
 
 @pytest.fixture(scope="module")
 def term(tmp_path_factory, sandbox):
-    shutil.copytree(TOY, tmp_path_factory.mktemp("term") / "course")
-    return Term(tmp_path_factory.getbasetemp() / "term0" / "course", sandbox)
+    course = tmp_path_factory.mktemp("toy_term") / "course"
+    shutil.copytree(TOY, course)
+    return Term(course, sandbox)
 
 
 def points(result):

@@ -14,7 +14,7 @@ from exercise_code.data import (
     RescaleTransform,
 )
 from exercise_code.networks import ClassificationNet
-from exercise_code.networks.layer import LeakyRelu, Relu, Sigmoid, Tanh
+from exercise_code.networks.layer import Elu, LeakyRelu, Relu, Sigmoid, Tanh
 from exercise_code.onnx_export import ExportError, export_onnx
 
 MEAN, STD = [0.49, 0.48, 0.45], [0.25, 0.24, 0.26]
@@ -41,7 +41,7 @@ def pixels():
 
 
 @pytest.mark.parametrize(
-    "activation", [Sigmoid(), Tanh(), Relu(), LeakyRelu(slope=0.3)], ids=lambda a: type(a).__name__
+    "activation", [Sigmoid(), Tanh(), Relu(), LeakyRelu(slope=0.3), Elu(alpha=0.7)], ids=lambda a: type(a).__name__
 )
 def test_the_file_predicts_from_raw_pixels_what_the_net_predicts_after_the_transform(tmp_path, pixels, activation):
     net = ClassificationNet(activation, 3, 60, 16, "he", 10)
