@@ -12,8 +12,8 @@
 # 3. search by hand, on a grid, at random, and from coarse to fine,
 # 4. train one final network, look at its mistakes, and hand it in.
 #
-# Set aside two to three hours. The computer works for about four minutes in total on two CPU cores; the minutes of each long
-# step are written above it. No GPU needed.
+# Set aside two to three hours. The computer works for about two minutes in total on two CPU cores; the time of each long
+# step is written above it. No GPU needed.
 #
 # **How a task works.** Replace the line that raises `NotImplementedError`. The cell below checks your code: *right*, *wrong*
 # (with what was expected, what came, and where to look) or *not attempted*. Stuck? Run `hint("tanh")` in any cell, then
@@ -231,7 +231,7 @@ for count in (1, 10):
 #
 # More layers, more power? The initial weights decide. With standard deviation 0.001 in every layer the signal of a five-layer
 # network has died out before it reaches the end, so no gradient comes back. He initialisation, $\sqrt{2 / \text{inputs}}$, keeps its
-# size. *About 3 seconds.*
+# size. *A few seconds.*
 #
 # Expect on CIFAR-10: two layers about 30 to 35 % on validation images; five layers with 0.001 stay below 20 %, and come to life with `"he"`.
 
@@ -248,7 +248,7 @@ for num_layer, init in [(2, 1e-3), (5, 1e-3), (5, "he")]:
 # ## 4 By hand first
 #
 # Change one thing, look at the curves, think, change the next. The learning rate is the setting that matters most, so start
-# there. *About 10 seconds.* Which of the three is too slow, which too fast? How can you tell from the curves alone?
+# there. *A few seconds.* Which of the three is too slow, which too fast? How can you tell from the curves alone?
 
 # %%
 by_hand = {}
@@ -278,7 +278,7 @@ assert len(grid_configs({"a": range(3), "b": range(4), "c": range(5), "d": [None
 
 # %% [markdown]
 # Now search: 5 learning rates x 3 strengths of regularisation, 10 epochs each, on 1,000 training and 500 validation images.
-# *About 15 seconds.* Small data and few epochs are enough to throw out what does not work; they are not enough to tell the
+# *About 5 seconds.* Small data and few epochs are enough to throw out what does not work; they are not enough to tell the
 # second best from the best.
 
 # %%
@@ -318,7 +318,7 @@ assert {draw["x"] for draw in _draws} == {1, 2} and 0.3 < np.mean([draw["y"] < 1
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Twelve random configurations on 6,000 images. *About 60 seconds.*
+# Twelve random configurations on 6,000 images. *About 10 seconds.*
 
 # %%
 random_spaces = {
@@ -360,7 +360,7 @@ assert np.allclose(narrow_space(([1e-8, 1.0], "log"), 1e-7)[0], [1e-8, 1e-5])
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# *About 60 seconds.*
+# *About 15 seconds.*
 
 # %%
 fine_spaces = {
@@ -387,7 +387,7 @@ for name, result in [("coarse", coarse), ("fine", fine)]:
 #
 # Now all training images, more width than the search could afford, a learning rate that falls from epoch to epoch, and mirrored
 # images. Start from what your search found and adapt: **a larger network on more data wants more regularisation and
-# a smaller learning rate** than the small runs suggest. *About 75 seconds; interrupt it whenever you like, the best weights so far
+# a smaller learning rate** than the small runs suggest. *About 60 seconds; interrupt it whenever you like, the best weights so far
 # are kept.*
 #
 # Expect on CIFAR-10 about 56 to 58 % on validation images with the settings below. Can you do better?
