@@ -74,7 +74,9 @@ def can_disable_user_namespaces() -> bool:
 
 
 _LIMIT_AND_EXEC = """
-import os, resource, sys
+import os, resource, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT):  # ignored by whatever runs in the background
+    signal.signal(number, signal.SIG_DFL)
 for item in sys.argv[1].split(","):
     name, soft, hard = item.split(":")
     try:

@@ -190,8 +190,8 @@ class Sandbox:
         rlimits |= {"NPROC": (limits.processes, limits.processes), "MEMLOCK": (0, 0), "MSGQUEUE": (0, 0)}
 
         # the first process's environment can be read inside through /proc, so bubblewrap itself starts with
-        # none
-        full = ["/usr/bin/env", "-i", f"PATH={TOOL_PATH}", "bwrap"]
+        # none; a grader that runs in the background ignores SIGINT, and a kernel must not inherit that
+        full = ["/usr/bin/env", "-i", "--default-signal", f"PATH={TOOL_PATH}", "bwrap"]
         full += _ROOT_NAMESPACES if self._as_root else ["--unshare-all", "--unshare-user"]
         full += ["--disable-userns"] if not self._as_root and can_disable_user_namespaces() else []
         full += ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]

@@ -483,7 +483,9 @@ def test_a_socket_made_inside_a_writable_mount_is_reached_from_outside(box: Sand
     assert alive(marker) == []
 
 
-def test_a_long_lived_program_is_interrupted_by_its_own_process_id(box: Sandbox) -> None:
+@pytest.mark.parametrize("in_the_background", [False, True])
+def test_a_long_lived_program_is_interrupted_by_its_own_process_id(box: Sandbox, in_the_background: bool) -> None:
+    """A shell starts background jobs with SIGINT ignored, which every child inherits unless it is reset."""
     code = """
         import sys, time
         try:
@@ -493,7 +495,12 @@ def test_a_long_lived_program_is_interrupted_by_its_own_process_id(box: Sandbox)
             print("interrupted", flush=True)
     """
     argv = box.command([box.python, "-I", "-c", textwrap.dedent(code)], limits=limits())
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if in_the_background else signal.default_int_handler)
+    try:
+        started = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         payload = process_tree.payload_pid(process.pid)
         assert payload is not None and payload != process.pid
