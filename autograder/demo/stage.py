@@ -30,7 +30,6 @@ class Stage:
     hidden: Mapping[str, Any]
     folder: Path
     environment: Mapping[str, str]
-    registry: Path | None
 
     @property
     def label(self) -> str:
@@ -46,7 +45,7 @@ class Stage:
         (work / "student-data").mkdir()
         if data == "stand-in":
             meta = hidden_set.build(course_dir, exercise.id, stand_in="cifar10", n=STAND_IN_SIZE)
-            return cls(meta, folder, environment, None)
+            return cls(meta, folder, environment)
         real = _locate_cifar10(root)
         held_out = work / "held-out" / "cifar10-held-out"
         students = work / "student-data" / "cifar-10-batches-bin"
@@ -60,7 +59,7 @@ class Stage:
         meta = hidden_set.build(course_dir, exercise.id, folder=held_out, part="train")
         registry = work / "registry.toml"
         registry.write_text(without_held_out((root / "datasets" / "registry.toml").read_text(encoding="utf-8")))
-        return cls(meta, folder, {**environment, "DATASETS_REGISTRY": str(registry)}, registry)
+        return cls(meta, folder, {**environment, "DATASETS_REGISTRY": str(registry)})
 
 
 def without_held_out(registry: str) -> str:

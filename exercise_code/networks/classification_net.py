@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from exercise_code.networks import layer
 from exercise_code.networks.dropout import dropout_backward, dropout_forward
-from exercise_code.networks.initialization import initial_scale
+from exercise_code.networks.initialization import initial_weights
 from exercise_code.networks.layer import Sigmoid, affine_backward, affine_forward
 from exercise_code.networks.normalization import BatchNorm
 
@@ -146,8 +146,7 @@ class ClassificationNet(Network):
             (self.rng,) = rng.spawn(1)  # masks do not move the stream that draws the weights
         widths = [self.input_size, *[self.hidden_size] * (self.num_layer - 1), self.num_classes]
         for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
-            scale = initial_scale(std, fan_in, fan_out)
-            self.params[f"W{i}"] = (scale * rng.standard_normal((fan_in, fan_out))).astype(self.dtype)
+            self.params[f"W{i}"] = initial_weights(std, fan_in, fan_out, rng=rng, dtype=self.dtype)
             if self.batch_norm and i < self.num_layer:
                 norm = BatchNorm(fan_out, dtype=self.dtype.type)
                 self.norms[i] = norm
