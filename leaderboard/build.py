@@ -1,14 +1,20 @@
 """scores.json -> site. Reading, ranking, rendering and swapping are elsewhere; this puts them in order."""
 
+import contextlib
+import gc
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from leaderboard.pages import exercise_page, index_page
+from leaderboard.feed import feed
+from leaderboard.pages import about_page, exercise_pages, index_page
 from leaderboard.ranking import board
-from leaderboard.schema import LeaderboardError, Scores, load
+from leaderboard.reading import load
+from leaderboard.schema import LeaderboardError, Scores
 from leaderboard.swap import MARKER, replace_folder
-from leaderboard.tables import board_csv, leaderboard_json
+from leaderboard.tables import board_csv, leaderboard_json, published
+from leaderboard.users import user_pages
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -29,13 +35,17 @@ def site_files(scores: Scores, digest: str) -> dict[str, bytes]:
     `digest` is the sha256 (hex) of the scores file, printed in each footer.
     """
     boards = [board(exercise) for exercise in scores.exercises]
+    entries = [[published(row) for row in one.rows] for one in boards]
     files = {
         "index.html": index_page(scores, boards, digest),
-        MARKER: leaderboard_json(scores, boards, digest),
+        "about.html": about_page(scores, boards, digest),
+        "feed.xml": feed(scores, boards),
+        MARKER: leaderboard_json(scores, boards, entries, digest),
     }
-    for one in boards:
-        files[f"{one.exercise.id}.html"] = exercise_page(scores, one, digest)
-        files[f"{one.exercise.id}.csv"] = board_csv(one)
+    for one, rows in zip(boards, entries, strict=True):
+        files.update(exercise_pages(scores, one, digest))
+        files[f"{one.exercise.id}.csv"] = board_csv(one, rows)
+    files.update(user_pages(scores, boards, digest))
     for asset in sorted(ASSETS.iterdir()):
         files[f"assets/{asset.name}"] = asset.read_bytes()
     return files
@@ -51,8 +61,23 @@ def build(scores_path: Path, out_dir: Path) -> Built:
         raise LeaderboardError(
             f"expected the scores file outside {out_dir}, got {scores_path}; move it, the folder is replaced"
         )
-    scores, raw = load(scores_path)
-    files = site_files(scores, hashlib.sha256(raw).hexdigest())
-    folder = replace_folder(files, out_dir)
+    with _without_collector():
+        scores, raw = load(scores_path)
+        files = site_files(scores, hashlib.sha256(raw).hexdigest())
+        folder = replace_folder(files, out_dir)
     entries = sum(len(exercise.entries) for exercise in scores.exercises)
     return Built(folder, tuple(sorted(files)), len(scores.exercises), entries)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """A large class is hundreds of thousands of small objects without cycles, all of which stay: looking for garbage
+    among them again and again takes longer than building the site.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

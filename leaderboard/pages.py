@@ -1,80 +1,23 @@
-"""Boards -> HTML. Numbers and dates become text here; templates only place them, autoescaped."""
+"""Boards -> HTML and the feed. Numbers and dates become text here; templates only place them, autoescaped."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 
-from leaderboard.ranking import Board, Row, needed, wilson
+from leaderboard import text
+from leaderboard.plots import Intervals, histogram, pareto, progress
+from leaderboard.ranking import Board, Line, Row, hundredths, needed
 from leaderboard.schema import Scores
+from leaderboard.statistics import wilson
 
 TEMPLATES = Path(__file__).parent / "templates"
-# own names: strftime's depend on the locale, and the same input must give the same bytes
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-NBSP = "\u00a0"
-PLOT_WIDTH = 240  # px; style.css gives the drawing the same width
-PLOT_MARGIN = 6
-PLOT_STEP = 5  # the axis starts and ends on a multiple of this many percent
-
-
-def percent(hundredths: int) -> str:
-    """4807 -> '48.07 %' with a no-break space."""
-    return f"{hundredths // 100}.{hundredths % 100:02d}{NBSP}%"
-
-
-def thousands(count: int) -> str:
-    return f"{count:,}"
-
-
-def interval(row: Row) -> str:
-    """The row's 95 % interval in percent with one decimal: '51.1–53.1'."""
-    return f"{100 * row.low:.1f}–{100 * row.high:.1f}"
-
-
-def day(moment: datetime) -> str:
-    return f"{WEEKDAYS[moment.weekday()]}, {moment.day} {MONTHS[moment.month - 1]} {moment.year}"
-
-
-def clock(moment: datetime) -> str:
-    """'15:59:59 UTC+01:00': the time as set, with its offset, so that nobody has to guess the zone."""
-    offset = moment.strftime("%z")
-    zone = "" if offset == "+0000" else f"{offset[:3]}:{offset[3:5]}"
-    return f"{moment:%H:%M:%S} UTC{zone}"
-
-
-@dataclass(frozen=True)
-class Plot:
-    """The shared axis of a board's intervals: percent `low`..`high` on PLOT_WIDTH pixels."""
-
-    low: int
-    high: int
-
-    @classmethod
-    def of(cls, one: Board) -> "Plot":
-        """The tightest axis on PLOT_STEP multiples that shows every interval and the pass mark."""
-        mark = one.exercise.pass_percent
-        least = min([100 * row.low for row in one.rows] + [mark - 1])
-        most = max([100 * row.high for row in one.rows] + [mark + 1])
-        low = max(0, int(least // PLOT_STEP) * PLOT_STEP)
-        high = min(100, -int(-most // PLOT_STEP) * PLOT_STEP)
-        return cls(low, high)
-
-    def ticks(self, mark: int) -> tuple[int, ...]:
-        """The percentages to write on the axis: the pass mark, and each end that does not collide with it."""
-        apart = (self.high - self.low) / 8
-        return tuple(v for v in (self.low, mark, self.high) if v == mark or abs(v - mark) >= apart)
-
-    def x(self, value: float) -> str:
-        """Pixel position of `value` percent, as short as possible: 500 rows carry two of them each."""
-        room = PLOT_WIDTH - 2 * PLOT_MARGIN
-        return f"{PLOT_MARGIN + room * (value - self.low) / (self.high - self.low):.1f}".removesuffix(".0")
+BLANK = "\0"  # where a value is filled in; no text of a scores file can hold it
+PAGE_ROWS = 500  # rows on one page of a board; a page of so many stays under 150 kB
+BAR_WIDTH = 180  # px; style.css gives the drawing of an interval the same width
 
 
 @cache
@@ -88,37 +31,170 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        percent=percent,
-        thousands=thousands,
-        interval=interval,
-        day=day,
-        clock=clock,
-        utc=lambda moment: moment.astimezone(UTC),
+        percent=text.percent,
+        thousands=text.thousands,
+        kilobytes=text.kilobytes,
+        interval=text.interval,
+        change=text.change,
+        day=text.day,
+        clock=text.clock,
+        utc=text.utc,
+        accuracy=lambda counts: text.percent(hundredths(*counts)),
     )
     return environment
 
 
+def template(name: str) -> Template:
+    """A template of the site by its file name."""
+    return _environment().get_template(name)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One page of a board: its rows `first`..`last`, counted from 1."""
+
+    number: int
+    first: int
+    last: int
+    href: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one page of a board shows: groups (kind, table rows) in page order, kind "mark" is the pass mark."""
+
+    number: int
+    count: int
+    size: int
+    links: tuple[Link, ...]
+    groups: tuple[tuple[str, Markup], ...]
+
+
+def page_name(one: Board, number: int) -> str:
+    """File name of the page `number` (from 1) of a board."""
+    return f"{one.exercise.id}{f'-{number}' if number > 1 else ''}.html"
+
+
+def page_of(row: Row) -> int:
+    """Number of the page that a row is on."""
+    return (row.place - 1) // PAGE_ROWS + 1
+
+
 def index_page(scores: Scores, boards: Sequence[Board], digest: str) -> bytes:
     """`index.html`: one line per exercise. `digest`: sha256 (hex) of the scores file."""
-    page = _environment().get_template("index.html")
-    return page.render(scores=scores, boards=boards, digest=digest).encode()
+    return template("index.html").render(scores=scores, boards=boards, digest=digest, root="", here="index").encode()
 
 
-def exercise_page(scores: Scores, one: Board, digest: str) -> bytes:
-    """`<id>.html`: the board of one exercise. `digest`: sha256 (hex) of the scores file."""
-    hidden = one.exercise.hidden_set
+def about_page(scores: Scores, boards: Sequence[Board], digest: str) -> bytes:
+    """`about.html`: the rules, and what the current boards were scored on."""
+    return template("about.html").render(scores=scores, boards=boards, digest=digest, root="", here="about").encode()
+
+
+def exercise_pages(scores: Scores, one: Board, digest: str) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of each page of a board; charts are on the first."""
+    exercise, layout = one.exercise, template("exercise.html")
     mark = None
-    if hidden is not None:
-        count = needed(hidden.size, one.exercise.pass_percent)
-        low, high = wilson(count, hidden.size)
+    if exercise.hidden_set is not None:
+        count = needed(exercise.shown, exercise.pass_percent)
+        low, high = wilson(count, exercise.shown)
         mark = {"count": count, "low": f"{100 * low:.1f}", "high": f"{100 * high:.1f}"}
-    page = _environment().get_template("exercise.html")
-    return page.render(
-        scores=scores,
-        board=one,
-        exercise=one.exercise,
-        hidden=hidden,
-        mark=mark,
-        plot=Plot.of(one),
-        digest=digest,
-    ).encode()
+    charts = [chart for chart in (histogram(one), progress(one), pareto(one)) if chart]
+    plot = Intervals.of(one, BAR_WIDTH)
+    for page in _pages(one, plot):
+        content = layout.render(
+            scores=scores,
+            board=one,
+            exercise=exercise,
+            hidden=exercise.hidden_set,
+            mark=mark,
+            plot=plot,
+            charts=charts if page.number == 1 else (),
+            page=page,
+            digest=digest,
+            root="",
+            here="",
+        )
+        yield page_name(one, page.number), content.encode()
+
+
+def _pages(one: Board, plot: Intervals) -> Iterator[Page]:
+    rows, lines = one.rows, list(one.lines)
+    starts = range(0, max(1, len(rows)), PAGE_ROWS)
+    links = tuple(
+        Link(number, start + 1, min(start + PAGE_ROWS, len(rows)), page_name(one, number))
+        for number, start in enumerate(starts, 1)
+    )
+    for link in links:
+        start, end = link.first - 1, link.last
+        passing = min(max(one.passed, start), end)
+        over = _merged(rows[start:passing], lines, passed=True, rest=passing == one.passed)
+        under = _merged(rows[passing:end], lines, passed=False, rest=end == len(rows))
+        gains = one.exercise.before_model is not None
+        groups = [("over", _rows(over, plot, gains))]
+        if start < one.passed <= end or (one.passed == 0 and start == 0):
+            groups.append(("mark", Markup("")))
+        groups.append(("under", _rows(under, plot, gains)))
+        yield Page(link.number, len(links), PAGE_ROWS, links, tuple(groups))
+
+
+@cache
+def _row_letter(user: bool, start: str, band: bool, bar: bool, unsafe: bool, gains: bool) -> str:
+    """A row of this kind with `%s` for each value."""
+    made = template("row.html").module.row(user, start, band, bar, unsafe, gains, BLANK)  # type: ignore[attr-defined]
+    return str(made).replace("%", "%%").replace(BLANK, "%s")
+
+
+def _rows(rows: Sequence[Row | Line], plot: Intervals, gains: bool) -> Markup:
+    """Table rows; all values are numbers, days, names of a-z, 0-9 and _, or our own words, so none needs escaping."""
+    return Markup("".join(_line(row, plot, gains) if isinstance(row, Line) else _row(row, plot, gains) for row in rows))
+
+
+def _row(row: Row, plot: Intervals, gains: bool) -> str:
+    one, band = row.entry, row.first != row.last
+    user = one.user
+    letter = _row_letter(
+        bool(user), "first" if row.first == row.place else "", band, not gains, not one.sandboxed, gains
+    )
+    values = [user] if user else []
+    values.append(str(row.place))
+    if band:
+        values.append(f"{row.first}–{row.last}")
+    values += [user, user] if user else ["opted out"]
+    values.append(text.percent(row.hundredths))
+    if not gains:
+        values.append(plot.bar(row.low, row.high))
+    values += [text.interval((row.low, row.high)), "passed" if row.passed else "below"]
+    if user:
+        values += [text.thousands(one.parameters), text.kilobytes(one.model_bytes)]
+        values += [str(one.submissions), one.received_day.isoformat()]
+    else:
+        values += ["–"] * 4
+    if gains:
+        values.append(text.percent(hundredths(one.before.correct, one.total)) if one.before else "–")
+        values.append(text.change(row.change) if row.change else "–")
+    return letter % tuple(values)
+
+
+def _line(line: Line, plot: Intervals, gains: bool) -> str:
+    bounds = line.interval
+    bar = bounds is not None and not gains
+    values = ["baseline", line.name.replace("_", " "), text.percent(line.hundredths)]
+    if bounds is not None and not gains:
+        values.append(plot.bar(*bounds))
+    values += [text.interval(bounds) if bounds else "by calculation", "passes" if line.passed else "below"]
+    values.append("–" if line.parameters is None else text.thousands(line.parameters))
+    values.append("–" if line.model_bytes is None else text.kilobytes(line.model_bytes))
+    values += ["–"] * (4 if gains else 2)
+    return _row_letter(False, "base", False, bar, not line.sandboxed, gains) % tuple(values)
+
+
+def _merged(rows: Sequence[Row], lines: list[Line], *, passed: bool, rest: bool) -> tuple[Row | Line, ...]:
+    """Rows with the baselines that fall among them, each taken out of `lines`; with `rest` also those after them."""
+    merged: list[Row | Line] = []
+    for row in rows:
+        while lines and lines[0].passed == passed and lines[0].hundredths > row.hundredths:
+            merged.append(lines.pop(0))
+        merged.append(row)
+    while rest and lines and lines[0].passed == passed:
+        merged.append(lines.pop(0))
+    return tuple(merged)

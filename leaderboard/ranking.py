@@ -1,15 +1,11 @@
-"""Who leads, by how much, and who passes. Pure functions of counts; integers decide, floats only describe."""
+"""Who leads, who is tied with whom, and who passes. Integers decide, floats only describe."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from statistics import NormalDist
 
-from leaderboard.schema import Entry, Exercise
-
-CONFIDENCE = 0.95
-Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)  # 1.95996...
+from leaderboard.schema import Attempt, Entry, Exercise, LeaderboardError
+from leaderboard.statistics import gain, paired_tie, unpaired_tie, wilson
 
 
 def passes(correct: int, total: int, pass_percent: int) -> bool:
@@ -31,57 +27,51 @@ def hundredths(correct: int, total: int) -> int:
     return 10_000 * correct // total
 
 
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """95 % Wilson score interval of correct / total, as fractions in [0, 1].
-
-    Source: E. B. Wilson (1927), Probable inference, the law of succession, and statistical inference,
-    JASA 22, 209-212; without continuity correction.
-    """
-    share = correct / total
-    spread = Z * Z / total
-    centre = (share + spread / 2) / (1 + spread)
-    half = Z * math.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
-    # the formula gives these bounds exactly; floating point misses them by an ulp
-    low = 0.0 if correct == 0 else max(0.0, centre - half)
-    high = 1.0 if correct == total else min(1.0, centre + half)
-    return low, high
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a board. `rank` from 1, `shared` if another row has the same count, bounds in [0, 1]."""
+    """One line of a board. `place` from 1; `first`..`last` is its rank band; `low`, `high` in [0, 1].
 
-    rank: int
-    shared: bool
-    user: str
-    correct: int
-    total: int
+    `change` is (gain, low, high) of the ranked model over the one before it, in [-1, 1]; None without one.
+    """
+
+    entry: Entry
+    place: int
+    first: int
+    last: int
     low: float
     high: float
     passed: bool
-    submissions: int
-    day: date
-    sandboxed: bool
+    change: tuple[float, float, float] | None
 
     @property
     def hundredths(self) -> int:
-        return hundredths(self.correct, self.total)
+        return hundredths(self.entry.correct, self.entry.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A baseline: a count of the staff's model, or with `entry` None plain chance. Accuracy in hundredths of percent."""
+
+    name: str
+    hundredths: int
+    interval: tuple[float, float] | None
+    passed: bool
+    parameters: int | None
+    model_bytes: int | None
+    sandboxed: bool
 
 
 @dataclass(frozen=True)
 class Board:
-    """One exercise with its rows in page order: all passing rows, then all others."""
+    """One exercise with its rows in rank order (so all passing rows come first) and its baselines, best first."""
 
     exercise: Exercise
     rows: tuple[Row, ...]
+    lines: tuple[Line, ...]
 
     @property
-    def passing(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.passed)
-
-    @property
-    def below(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if not row.passed)
+    def passed(self) -> int:
+        return sum(row.passed for row in self.rows)
 
     @property
     def best(self) -> Row | None:
@@ -89,39 +79,94 @@ class Board:
 
     @property
     def unsandboxed(self) -> int:
-        return sum(not row.sandboxed for row in self.rows)
+        return sum(not row.entry.sandboxed for row in self.rows)
 
-
-def rank(entries: Sequence[Entry], pass_percent: int) -> tuple[Row, ...]:
-    """Rows by count, highest first, then arrival, then id; equal counts share the better rank: 1, 2, 2, 4."""
-    ordered = sorted(entries, key=lambda entry: (-entry.correct, entry.received_order, entry.user))
-    counts = [entry.correct for entry in ordered]
-    first_place: dict[int, int] = {}
-    size: dict[int, int] = {}
-    for place, count in enumerate(counts, start=1):
-        first_place.setdefault(count, place)
-        size[count] = size.get(count, 0) + 1
-    rows = []
-    for entry in ordered:
-        low, high = wilson(entry.correct, entry.total)
-        rows.append(
-            Row(
-                rank=first_place[entry.correct],
-                shared=size[entry.correct] > 1,
-                user=entry.user,
-                correct=entry.correct,
-                total=entry.total,
-                low=low,
-                high=high,
-                passed=passes(entry.correct, entry.total, pass_percent),
-                submissions=entry.submissions,
-                day=entry.received_day,
-                sandboxed=entry.sandboxed,
-            )
-        )
-    return tuple(rows)
+    @property
+    def newest(self) -> date | None:
+        """Day of the newest submission of any kind."""
+        return max((one.day for mine in self.exercise.histories.values() for one in mine), default=None)
 
 
 def board(exercise: Exercise) -> Board:
     """The ranked board of one exercise."""
-    return Board(exercise, rank(exercise.entries, exercise.pass_percent))
+    return Board(exercise, rank(exercise), _lines(exercise))
+
+
+def rank(exercise: Exercise) -> tuple[Row, ...]:
+    """Rows by count, highest first, then arrival, then id, in rank bands.
+
+    A band begins with the first row that is significantly worse than the first of the band above; the rows after it
+    belong to it as long as the paired test against that first row (the intervals, where pairs are not known) finds no
+    difference at 5 %.
+    """
+    ordered = sorted(exercise.entries, key=lambda one: (-one.correct, one.received_order, one.user or ""))
+    starts = _band_starts(ordered)
+    ends = [*starts[1:], len(ordered)]
+    rows = []
+    for start, end in zip(starts, ends, strict=False):
+        for at in range(start, end):
+            one = ordered[at]
+            low, high = wilson(one.correct, one.total)
+            change = None
+            if one.before:
+                before = one.before
+                bounds = gain(before.gained, before.lost, one.total)
+                change = ((before.gained - before.lost) / one.total, *bounds)
+            passed = passes(one.correct, one.total, exercise.pass_percent)
+            rows.append(Row(one, at + 1, start + 1, end, low, high, passed, change))
+    return tuple(rows)
+
+
+def _band_starts(ordered: Sequence[Entry]) -> list[int]:
+    starts: list[int] = []
+    for at, one in enumerate(ordered):
+        if not starts or not _tied(ordered[starts[-1]], one):
+            starts.append(at)
+    return starts
+
+
+def _tied(first: Entry, one: Entry) -> bool:
+    if one.against_leader is None:
+        return unpaired_tie(first.correct, one.correct, one.total)
+    only_first, only_this = one.against_leader
+    if only_first - only_this != first.correct - one.correct:
+        raise LeaderboardError(
+            f"expected against_leader of {one.user} to differ by {first.correct - one.correct} (the counts of the two), "
+            f"got {only_first - only_this}; export scores.json again"
+        )
+    return paired_tie(only_first, only_this)
+
+
+def _lines(exercise: Exercise) -> tuple[Line, ...]:
+    lines = [
+        Line(
+            one.name,
+            hundredths(one.correct, one.total),
+            wilson(one.correct, one.total),
+            passes(one.correct, one.total, exercise.pass_percent),
+            one.parameters,
+            one.model_bytes,
+            one.sandboxed,
+        )
+        for one in exercise.baselines
+    ]
+    if exercise.hidden_set:
+        classes = exercise.hidden_set.classes
+        # a guess that looks at nothing is right with probability 1 / classes whatever the labels are
+        lines.append(Line("chance", 10_000 // classes, None, exercise.pass_percent * classes <= 100, None, None, True))
+    return tuple(sorted(lines, key=lambda line: -line.hundredths))
+
+
+def records(histories: Mapping[str, Sequence[Attempt]]) -> Iterator[tuple[date, str, int]]:
+    """(day, user, count) of each submission that took the lead on the public part, oldest first, one per day."""
+    moves = sorted(
+        (one.day, -one.stood, user)
+        for user, mine in histories.items()
+        for one in mine
+        if one.moved and one.stood is not None
+    )
+    best = -1
+    for day, below, user in moves:
+        if -below > best:
+            best = -below
+            yield day, user, best

@@ -1,16 +1,10 @@
-"""The `scores.json` contract, schema version 1, and the only reader of it.
+"""The `scores.json` contract, schema version 2; README.md documents every field. `reading` reads files of it."""
 
-Strict on purpose: unknown fields, wrong types, NaN, impossible counts and doubtful ids are refused with one
-line that names the place, because a page built from a half-understood file is worse than yesterday's page.
-README.md documents every field.
-"""
-
-import json
 import re
 from contextlib import suppress
 from datetime import date, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from functools import cache
+from typing import Annotated, Literal
 from unicodedata import category
 
 from pydantic import (
@@ -19,11 +13,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_COUNT = 10**12  # far above any real count, far below where float arithmetic on counts loses digits
 ISO_ZONED = re.compile(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 ISO_DAY = re.compile(r"2\d{3}-\d\d-\d\d")
@@ -54,27 +47,38 @@ def _zoned(value: object) -> datetime:
     if isinstance(value, str) and ISO_ZONED.fullmatch(value):
         with suppress(ValueError):  # month 13
             return datetime.fromisoformat(value)
-    raise ValueError(f"expected a time with a zone like 2026-12-16T15:59:59+01:00, got {_shown(value)}")
+    raise ValueError(f"expected a time with a zone like 2026-12-16T15:59:59+01:00, got {shown(value)}")
 
 
 def _utc(value: object) -> datetime:
     moment = _zoned(value)
     if moment.utcoffset() != timedelta(0):
-        raise ValueError(f"expected a UTC time that ends in Z, got {_shown(value)}")
+        raise ValueError(f"expected a UTC time that ends in Z, got {shown(value)}")
     return moment
 
 
-def _day(value: object) -> date:
-    if isinstance(value, str) and ISO_DAY.fullmatch(value):
+@cache
+def _known_day(text: str) -> date | None:
+    """The few days of a term, each read once."""
+    if ISO_DAY.fullmatch(text):
         with suppress(ValueError):  # 30 February
-            return date.fromisoformat(value)
-    raise ValueError(f"expected a day like 2026-12-01 without a time, got {_shown(value)}")
+            return date.fromisoformat(text)
+    return None
+
+
+def _day(value: object) -> date:
+    found = _known_day(value) if isinstance(value, str) else None
+    if found is not None:
+        return found
+    raise ValueError(f"expected a day like 2026-12-01 without a time, got {shown(value)}")
 
 
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(plain_line)]
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 UserId = Annotated[str, Field(pattern=r"^[a-z][0-9]{4,6}$")]
 ExerciseId = Annotated[str, Field(pattern=r"^[0-9]{2}_[a-z][a-z0-9_]{0,39}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Day = Annotated[date, BeforeValidator(_day)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
@@ -89,33 +93,77 @@ class Course(_Strict):
 
 
 class HiddenSet(_Strict):
-    """Which hidden set the counts belong to. `standin`: procedural images instead of the real `source`."""
+    """Which hidden set the counts belong to. `standin`: procedural images instead of the real `source`; `split`: the
+    public half (size // 2 images) counts before the deadline, the private rest after it.
+    """
 
     version: Token
     size: Positive
     source: Token
     standin: bool
+    classes: Annotated[int, Field(ge=2, le=MAX_COUNT)]
+    split: bool
+
+
+class Before(_Strict):
+    """The model that an entry is compared with, on the same images: its count, and how many images turned right
+    (`gained`) or wrong (`lost`) from it to the ranked model.
+    """
+
+    correct: Count
+    gained: Count
+    lost: Count
+
+
+class Baseline(_Strict):
+    """A model of the staff's, measured by the same scorer on the same images."""
+
+    name: Name
+    correct: Count
+    total: Positive
+    parameters: Count
+    model_bytes: Count
+    sandboxed: bool
 
 
 class Entry(_Strict):
-    """A pseudonym's best valid submission. `received_order` breaks ties; `flags` are never published."""
+    """A user's counted submission. `received_order` breaks ties; `user` is null for who wants to be on no page.
 
-    user: UserId
+    `against_leader` is (images only the first of the rank band has right, images only this one has right).
+    """
+
+    user: UserId | None
     correct: Count
     total: Positive
+    public_correct: Count
     submissions: Positive
-    received_day: Annotated[date, BeforeValidator(_day)]
+    received_day: Day
     received_order: Count
     parameters: Count
     model_bytes: Count
     sandboxed: bool
-    flags: tuple[Token, ...] = Field(strict=False)
+    against_leader: Annotated[tuple[Count, Count], Field(strict=False)] | None
+    before: Before | None
 
-    @model_validator(mode="after")
-    def _counts_fit(self) -> "Entry":
+    def problem(self) -> str:
+        """What cannot be about the counts, empty when all is well."""
         if self.correct > self.total:
-            raise ValueError(f"expected correct <= total, got {self.correct} of {self.total} for {self.user}")
-        return self
+            return f"expected correct <= total, got {self.correct} of {self.total}"
+        before = self.before
+        if before and before.correct + before.gained - before.lost != self.correct:
+            return f"expected before.correct + gained - lost to be {self.correct}, got another sum"
+        return ""
+
+
+class Attempt(_Strict):
+    """One submission of a history; `stood` is the count that stood on the public part after it, null before any."""
+
+    day: Day
+    verdict: Literal["scored", "waiting", "failed", "refused"]
+    code: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
+    stood: Count | None
+    moved: bool
+    counts: bool
 
 
 class Exercise(_Strict):
@@ -125,30 +173,64 @@ class Exercise(_Strict):
     title: Line
     due: Annotated[datetime, BeforeValidator(_zoned)]
     pass_percent: Annotated[int, Field(ge=0, le=100)]
+    phase: Literal["public", "final"]
+    rank_model: Token
+    before_model: Token | None
+    pareto: bool
     hidden_set: HiddenSet | None
+    baselines: tuple[Baseline, ...] = Field(strict=False)
     entries: tuple[Entry, ...] = Field(strict=False)
+    histories: dict[UserId, Annotated[tuple[Attempt, ...], Field(strict=False)]]
+
+    @property
+    def shown(self) -> int:
+        """How many images the counts are of; 0 without a hidden set."""
+        if self.hidden_set is None:
+            return 0
+        return self._part(self.phase == "public")
+
+    @property
+    def public(self) -> int:
+        """How many images the histories' counts are of."""
+        return self._part(True)
+
+    def _part(self, public: bool) -> int:
+        if self.hidden_set is None:
+            return 0
+        size = self.hidden_set.size
+        if not self.hidden_set.split:
+            return size
+        return size // 2 if public else size - size // 2
 
     @model_validator(mode="after")
     def _one_row_per_user_on_one_set(self) -> "Exercise":
         seen: set[str] = set()
-        for entry in self.entries:
-            if entry.user in seen:
-                raise ValueError(f"expected one entry per user, got user {entry.user} twice")
-            seen.add(entry.user)
+        shown = self.shown
+        rows: list[Entry | Baseline] = [*self.entries, *self.baselines]
+        for row in rows:
+            name = row.user or "(opted out)" if isinstance(row, Entry) else row.name
+            if name in seen and name != "(opted out)":
+                raise ValueError(f"expected one entry per user, got {name} twice")
+            seen.add(name)
             if self.hidden_set is None:
-                raise ValueError(f"expected a hidden_set with entries, got null and user {entry.user}")
-            if entry.total != self.hidden_set.size:
-                size = self.hidden_set.size
+                raise ValueError(f"expected a hidden_set with entries, got null and {name}")
+            if row.total != shown:
                 raise ValueError(
-                    f"expected total {size} (the hidden set's size), got {entry.total} for user {entry.user}"
+                    f"expected total {shown} (the images that count in this phase), got {row.total} for {name}"
                 )
+            problem = row.problem() if isinstance(row, Entry) else ""
+            if problem or row.correct > row.total:
+                raise ValueError(f"{problem or 'expected correct <= total, got more'} for {name}")
+        for user, attempts in self.histories.items():
+            if any(attempt.stood is not None and attempt.stood > self.public for attempt in attempts):
+                raise ValueError(f"expected counts of at most {self.public} public images, got more for {user}")
         return self
 
 
 class Scores(_Strict):
     """A whole `scores.json`. `generated_at` is the time of the newest result, null when there is none."""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[2] = Field(alias="schema")
     course: Course
     generated_at: Annotated[datetime, BeforeValidator(_utc)] | None
     scorer_version: Token
@@ -163,86 +245,7 @@ class Scores(_Strict):
         return self
 
 
-def parse(raw: bytes, where: str = "scores.json") -> Scores:
-    """Checked scores from the bytes of a `scores.json`; `where` names the file in errors.
-
-    Raises: LeaderboardError with one line: place, expected, got, what to do.
-    """
-
-    def fail(problem: str) -> NoReturn:
-        raise LeaderboardError(
-            f"{_shown(where, quote=False)}: {problem}; export it again (fields: leaderboard/README.md)"
-        )
-
-    def refuse_constant(name: str) -> NoReturn:
-        fail(f"expected finite numbers, got {name}")
-
-    def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = dict(pairs)
-        if len(keys) != len(pairs):
-            names = [key for key, _ in pairs]
-            repeated = next(name for name in names if names.count(name) > 1)
-            fail(f"expected each key once in an object, got {_shown(repeated)} twice")
-        return keys
-
-    try:
-        text = raw.decode("utf-8")
-        data = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=object_without_repeats)
-    except UnicodeDecodeError as error:
-        fail(f"expected UTF-8 text, got an invalid byte at position {error.start}")
-    except json.JSONDecodeError as error:
-        fail(f"expected JSON, got a syntax error at line {error.lineno} column {error.colno} ({error.msg})")
-    except (ValueError, RecursionError):
-        fail("expected JSON with numbers and nesting of sane size, got something larger")
-
-    if not isinstance(data, dict):
-        fail(f"expected a JSON object, got {type(data).__name__}")
-    version = data.get("schema")
-    if type(version) is not int or version != SCHEMA:
-        fail(f"expected schema {SCHEMA}, got {_shown(version)}")
-    try:
-        return Scores.model_validate(data)
-    except ValidationError as error:
-        fail(_first_problem(error))
-
-
-def load(path: Path) -> tuple[Scores, bytes]:
-    """The checked scores in `path` and the exact bytes they came from (for the published sha256).
-
-    Raises: LeaderboardError.
-    """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        shown = _shown(str(path), quote=False)
-        reason = error.strerror or type(error).__name__
-        problem = f"expected a readable scores file, got {shown} ({reason}); check the path"
-        raise LeaderboardError(problem) from error
-    return parse(raw, str(path)), raw
-
-
-def _first_problem(error: ValidationError) -> str:
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    place = ""
-    for step in first["loc"]:
-        place += f"[{step}]" if isinstance(step, int) else f".{_shown(step, quote=False)}"
-    place = place.removeprefix(".") or "the file"
-    kind = first["type"]
-    if kind == "missing":
-        text = "expected this field, got nothing"
-    elif kind == "extra_forbidden":
-        text = f"expected no such field in schema {SCHEMA}, got one"
-    elif kind == "value_error":
-        text = str(first["ctx"]["error"])
-    else:
-        rule = first["msg"].replace("Input should", "expected to").replace("String should", "expected to")
-        text = f"{rule}, got {_shown(first['input'])}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{place}: {text}{more}"
-
-
-def _shown(value: object, *, quote: bool = True) -> str:
+def shown(value: object, *, quote: bool = True) -> str:
     """`value` for an error line: short, and ASCII so that no file content can steer the terminal."""
     text = ascii(value)
     if isinstance(value, str) and not quote:

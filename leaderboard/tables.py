@@ -4,62 +4,92 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
-from leaderboard.ranking import Board, Row, needed
+from leaderboard.ranking import Board, Line, Row, hundredths, needed
 from leaderboard.schema import Scores
 
-JSON_SCHEMA = 1
-CSV_COLUMNS = (
-    "rank",
-    "user",
-    "correct",
-    "total",
-    "accuracy_percent",
-    "interval_low_percent",
-    "interval_high_percent",
-    "passed",
-    "submissions",
-    "received_day",
+JSON_SCHEMA = 2
+ROW_COLUMNS = (
+    *("rank", "band_first", "band_last", "user", "correct", "total", "accuracy_percent"),
+    *("interval_low_percent", "interval_high_percent", "passed", "parameters", "model_bytes"),
+    *("submissions", "last_improvement", "before_percent", "gain_points", "gain_low_points", "gain_high_points"),
     "sandboxed",
-    "standin",
 )
+BOARD_COLUMNS = ("standin", "phase")
 # what a spreadsheet takes for a formula or a command, with the full-width forms that some fold to ASCII
 FORMULA_STARTS = ("=", "+", "-", "@", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def _numbers(row: Row) -> dict[str, Any]:
+def published(row: Row) -> dict[str, Any]:
+    """What is published of one row; of who opted out only place and score."""
+    one = row.entry
+    before = hundredths(one.before.correct, one.total) / 100 if one.before else None
+    gain = [round(100 * value, 2) for value in row.change] if row.change else [None] * 3
+    named = one.user is not None
     return {
-        "rank": row.rank,
-        "user": row.user,
-        "correct": row.correct,
-        "total": row.total,
+        "rank": row.place,
+        "band_first": row.first,
+        "band_last": row.last,
+        "user": one.user,
+        "correct": one.correct,
+        "total": one.total,
         "accuracy_percent": row.hundredths / 100,
         "interval_low_percent": round(100 * row.low, 2),
         "interval_high_percent": round(100 * row.high, 2),
         "passed": row.passed,
-        "submissions": row.submissions,
-        "received_day": row.day.isoformat(),
-        "sandboxed": row.sandboxed,
+        "parameters": one.parameters if named else None,
+        "model_bytes": one.model_bytes if named else None,
+        "submissions": one.submissions if named else None,
+        "last_improvement": one.received_day.isoformat() if named else None,
+        "before_percent": before,
+        "gain_points": gain[0],
+        "gain_low_points": gain[1],
+        "gain_high_points": gain[2],
+        "sandboxed": one.sandboxed,
     }
 
 
-def leaderboard_json(scores: Scores, boards: Sequence[Board], digest: str) -> bytes:
-    """All boards as UTF-8 JSON with sorted keys; `digest` is the sha256 of the scores file, hex."""
+def _baseline(line: Line) -> dict[str, Any]:
+    low, high = line.interval or (None, None)
+    return {
+        "name": line.name,
+        "accuracy_percent": line.hundredths / 100,
+        "interval_low_percent": None if low is None else round(100 * low, 2),
+        "interval_high_percent": None if high is None else round(100 * high, 2),
+        "passed": line.passed,
+        "parameters": line.parameters,
+        "model_bytes": line.model_bytes,
+        "sandboxed": line.sandboxed,
+        "measured": line.interval is not None,
+    }
+
+
+def leaderboard_json(
+    scores: Scores, boards: Sequence[Board], entries: Sequence[list[dict[str, Any]]], digest: str
+) -> bytes:
+    """All boards as UTF-8 JSON with sorted keys. `entries`: what is `published` of the rows of each board; `digest`:
+    sha256 of the scores file, hex.
+    """
     exercises = []
-    for one in boards:
+    for one, rows in zip(boards, entries, strict=True):
         exercise, hidden = one.exercise, one.exercise.hidden_set
         exercises.append(
             {
                 "id": exercise.id,
                 "title": exercise.title,
                 "due": exercise.due.isoformat(),
+                "phase": exercise.phase,
                 "pass_percent": exercise.pass_percent,
-                "pass_correct": needed(hidden.size, exercise.pass_percent) if hidden else None,
+                "pass_correct": needed(exercise.shown, exercise.pass_percent) if hidden else None,
+                "images": exercise.shown,
                 "hidden_set": hidden.model_dump() if hidden else None,
                 "participants": len(one.rows),
-                "passed": len(one.passing),
-                "entries": [_numbers(row) for row in one.rows],
+                "passed": one.passed,
+                "baselines": [_baseline(line) for line in one.lines],
+                "entries": rows,
             }
         )
     document = {
@@ -70,29 +100,38 @@ def leaderboard_json(scores: Scores, boards: Sequence[Board], digest: str) -> by
         "input_sha256": digest,
         "exercises": exercises,
     }
-    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 
 def safe_cell(value: object) -> str:
     """`value` as a CSV cell that no spreadsheet runs: text like a formula gets a leading apostrophe."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
         return f"{value:.2f}"
-    text = str(value)
+    return _safe_text(str(value))
+
+
+@lru_cache(10_000)
+def _safe_text(text: str) -> str:
     return f"'{text}" if text[:1] in tuple("\t\r\n") or text.lstrip().startswith(FORMULA_STARTS) else text
 
 
-def board_csv(one: Board) -> bytes:
-    """One board as UTF-8 CSV (RFC 4180 line ends), header first, percentages with two decimals."""
+def board_csv(one: Board, rows: Sequence[dict[str, Any]]) -> bytes:
+    """One board as UTF-8 CSV (RFC 4180 line ends), header first, percentages with two decimals.
+
+    `rows`: what is `published` of its rows.
+    """
     hidden = one.exercise.hidden_set
+    same = [safe_cell(bool(hidden and hidden.standin)), safe_cell(one.exercise.phase)]
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(CSV_COLUMNS)
-    for row in one.rows:
-        cells = _numbers(row) | {"standin": bool(hidden and hidden.standin)}
-        writer.writerow([safe_cell(cells[column]) for column in CSV_COLUMNS])
+    writer.writerow([*ROW_COLUMNS, *BOARD_COLUMNS])
+    cells = itemgetter(*ROW_COLUMNS)
+    writer.writerows([*map(safe_cell, cells(row)), *same] for row in rows)
     return out.getvalue().encode()

@@ -1,5 +1,7 @@
 """Counting, in the trusted process: the only place where predictions meet hidden labels. Integers decide."""
 
+import hashlib
+
 import numpy as np
 
 NO_CLASS = 255  # what a prediction is when the model's output row held NaN or an infinity; never a label
@@ -26,6 +28,32 @@ def count_correct(predictions: np.ndarray, labels: np.ndarray) -> tuple[int, int
         raise ValueError("a label is 255, which stands for 'no class' and would match itself")
     correct = np.count_nonzero(predictions == labels)
     return int(correct), int(labels.size), int(np.count_nonzero(predictions == NO_CLASS))
+
+
+def public_half(labels: np.ndarray) -> np.ndarray:
+    """Which images are shown before the deadline: bool (N,), exactly N // 2 of them true.
+
+    The same set always gives the same half. Images are ordered by a keyed hash of their index; the key is made of the
+    labels in their secret order, so nobody outside can compute it and no key file can be lost.
+    """
+    key = hashlib.blake2b(labels.tobytes(), digest_size=32).digest()
+    marks = [hashlib.blake2b(str(i).encode(), key=key, digest_size=8).digest() for i in range(labels.size)]
+    chosen = sorted(range(labels.size), key=marks.__getitem__)[: labels.size // 2]
+    mask = np.zeros(labels.size, dtype=bool)
+    mask[chosen] = True
+    return mask
+
+
+def split_right(predictions: np.ndarray, labels: np.ndarray, public: np.ndarray) -> tuple[bytes, bytes]:
+    """Which images were classified right, packed eight to a byte and padded with 0: (public half, private half).
+
+    Args:
+        predictions: uint8 (N,), as for `count_correct`.
+        labels: uint8 (N,).
+        public: bool (N,), from `public_half`.
+    """
+    right = predictions == labels
+    return np.packbits(right[public]).tobytes(), np.packbits(right[~public]).tobytes()
 
 
 def passes(correct: int, total: int, percent: int) -> bool:

@@ -12,16 +12,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autograder.errors import RecordsError
 from autograder.intake.store import write_atomically
 from autograder.records.gradebook import Gradebook
 from autograder.records.pseudonyms import pseudonyms
-from autograder.records.rows import Best, Notebook, Submission
+from autograder.records.rows import Notebook, Submission
+from autograder.records.standing import Standing, Try, board
 
 if TYPE_CHECKING:
     from autograder.course.manifest import Course, Exercise
     from autograder.intake.roster import Student
 
 SCORES = "scores.json"
+OPT_OUT = "opt_out.txt"
 COLUMNS = [
     *("student_id", "name", "exercise", "submissions"),
     *("notebook_points", "notebook_max", "notebook_code", "notebook_detail"),
@@ -45,7 +48,7 @@ def scores_bytes(course: Course, course_dir: Path, book: Gradebook) -> bytes:
 
     newest = book.newest()
     scores = {
-        "schema": 1,
+        "schema": 2,
         "course": {"name": course.name, "term": course.term},
         "generated_at": f"{newest[:19]}Z" if newest else None,
         "scorer_version": SCORER_VERSION,
@@ -59,8 +62,9 @@ def scores_bytes(course: Course, course_dir: Path, book: Gradebook) -> bytes:
 def export_grades(course: Course, course_dir: Path, roster: Mapping[str, Student], out: Path) -> int:
     """Write `grades.csv`, a row per student and exercise; how many rows.
 
-    A row shows the submission that counts: the one with the best accuracy, else the newest that was not
-    rejected, else the newest. Notebook points are the highest of any submission: the two are graded apart.
+    A row shows the submission that counts: the one that the final board ranks, with its count on the private half of
+    the hidden set (the deadline over or not: staff may know), else the newest that was not rejected, else the newest.
+    Notebook points are the highest of any submission: the two are graded apart.
 
     Raises:
         RecordsError: when there is no record, or `out` cannot be written.
@@ -84,47 +88,97 @@ def safe_cell(value: object) -> str:
     return f"'{text}" if text.startswith(("\t", "\r", "\n")) or text.lstrip().startswith(_FORMULA) else text
 
 
-def best_of(exercise: Exercise, course_dir: Path, book: Gradebook) -> tuple[Mapping[str, Any] | None, list[Best]]:
-    """The hidden set's meta and each student's best result on it in rank order; an exercise is ranked by its
-    first model. Without a hidden set: (None, []).
-    """
-    from autograder.grading import hidden_set
-    from autograder.grading.score import SCORER_VERSION
+def opted_out(course_dir: Path) -> frozenset[str]:
+    """Students who are on no page: `<course_dir>/opt_out.txt`, one id per line. Their row stays, without a pseudonym,
+    so that everybody else's rank is true.
 
-    if exercise.hidden_set is None or not (course_dir / "hidden" / exercise.id / "meta.json").is_file():
-        return None, []
-    meta = hidden_set.load_meta(course_dir, exercise.id)
-    return meta, book.best(exercise.id, exercise.models[0].file, meta["version"], SCORER_VERSION)
+    Raises:
+        RecordsError: the file is there and cannot be read.
+    """
+    try:
+        lines = (course_dir / OPT_OUT).read_text("utf-8").split()
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError) as error:
+        raise RecordsError(f"{course_dir / OPT_OUT}: {error}; expected one student id per line") from None
+    return frozenset(lines)
 
 
 def _board(course: Course, exercise: Exercise, course_dir: Path, book: Gradebook) -> dict[str, Any]:
-    meta, best = best_of(exercise, course_dir, book)
-    students = [row.student for row in best]
-    users = pseudonyms(course_dir, course.term, students) if students else {}
-    arrived = sorted(best, key=lambda row: (row.received_at, row.submission_id))
+    found = board(exercise, course_dir, book)
+    look, spec, meta = exercise.board, exercise.hidden_set, found.meta
+    assert look is not None and spec is not None
+    hidden = None
+    if meta:
+        hidden = {key: meta[key] for key in ("version", "size", "source", "standin")}
+        hidden |= {"classes": meta["num_classes"], "split": found.split}
+    away = opted_out(course_dir)
+    tries = {student: mine for student, mine in (found.tries or {}).items() if student not in away}
+    users = pseudonyms(course_dir, course.term, list(tries)) if tries else {}
+    arrived = sorted(found.standings, key=lambda row: (row.submission.received_at, row.submission.id))
     order = {row.student: number for number, row in enumerate(arrived, 1)}
-    tries = [row.student for row in book.submissions(exercise.id) if row.state != "REJECTED"]
+    counted = {row.student: row.submission.id for row in found.standings}
     return {
         "id": exercise.id,
         "title": exercise.title,
         "due": exercise.due.isoformat(),
-        "pass_percent": exercise.hidden_set.pass_percent if exercise.hidden_set else 0,
-        "hidden_set": {key: meta[key] for key in ("version", "size", "source", "standin")} if meta else None,
-        "entries": [
+        "pass_percent": spec.pass_percent,
+        "phase": "final" if found.final else "public",
+        "rank_model": look.rank,
+        "before_model": look.before,
+        "pareto": look.pareto,
+        "hidden_set": hidden,
+        "baselines": [
             {
-                "user": users[row.student],
-                "correct": row.correct,
-                "total": row.total,
-                "submissions": tries.count(row.student),
-                "received_day": row.received_at[:10],
-                "received_order": order[row.student],
+                "name": row.name,
+                "correct": part.correct,
+                "total": part.total,
                 "parameters": row.parameters,
                 "model_bytes": row.model_bytes,
                 "sandboxed": row.sandboxed,
-                "flags": list(row.flags),
             }
-            for row in best
+            for row, part in found.baselines
         ],
+        "entries": [
+            _entry(row, users.get(row.student), found.tries or {}, order[row.student]) for row in found.standings
+        ],
+        "histories": {
+            users[student]: [_attempt(row, row.submission.id == counted.get(student)) for row in mine]
+            for student, mine in tries.items()
+        },
+    }
+
+
+def _entry(row: Standing, user: str | None, tries: Mapping[str, tuple[Try, ...]], order: int) -> dict[str, Any]:
+    change = row.shown.against(row.before) if row.before else None
+    return {
+        "user": user,
+        "correct": row.shown.correct,
+        "total": row.shown.total,
+        "public_correct": row.public.correct,
+        "submissions": sum(one.submission.state != "REJECTED" for one in tries[row.student]),
+        "received_day": row.submission.received_at[:10],
+        "received_order": order,
+        "parameters": row.result.parameters,
+        "model_bytes": row.result.model_bytes,
+        "sandboxed": row.result.sandboxed,
+        "against_leader": list(row.against_leader) if row.against_leader else None,
+        "before": (
+            {"correct": row.before.correct, "gained": change[0], "lost": change[1]} if row.before and change else None
+        ),
+    }
+
+
+def _attempt(row: Try, counts: bool) -> dict[str, Any]:
+    state = row.submission.state
+    verdict = {"REJECTED": "refused", "FAILED": "failed"}.get(state, "scored" if row.result else "waiting")
+    return {
+        "day": row.submission.received_at[:10],
+        "verdict": verdict,
+        "code": row.submission.code if verdict in ("refused", "failed") else "",
+        "stood": row.stood,
+        "moved": row.moved,
+        "counts": counts,
     }
 
 
@@ -133,7 +187,7 @@ def _grades(
 ) -> list[dict[str, object]]:
     from autograder.grading.accuracy import passes
 
-    best = {row.student: row for row in best_of(exercise, course_dir, book)[1]}
+    standings = {row.student: row for row in board(exercise, course_dir, book, final=True).standings}
     notebooks = book.notebooks(exercise.id)
     handed_in: dict[str, list[Submission]] = {}
     for submission in book.submissions(exercise.id):
@@ -141,11 +195,12 @@ def _grades(
     rows = []
     for student in [*roster, *sorted(set(handed_in) - set(roster))]:
         mine = handed_in.get(student, [])
-        score, counts = best.get(student), counting(mine, best.get(student))
+        score, counts = standings.get(student), counting(mine, standings.get(student))
         points = best_notebook([notebooks[row.id] for row in mine if row.id in notebooks])
         passed = ""
         if score and exercise.hidden_set:
-            passed = "yes" if passes(score.correct, score.total, exercise.hidden_set.pass_percent) else "no"
+            shown = score.shown
+            passed = "yes" if passes(shown.correct, shown.total, exercise.hidden_set.pass_percent) else "no"
         values = {
             "student_id": student,
             "name": roster[student].name if student in roster else "",
@@ -155,22 +210,22 @@ def _grades(
             "notebook_max": exercise.max_points,
             "notebook_code": points.code if points else "",
             "notebook_detail": points.detail if points else "",
-            "correct": score.correct if score else "",
-            "total": score.total if score else "",
+            "correct": score.shown.correct if score else "",
+            "total": score.shown.total if score else "",
             "passed": passed,
             "state": counts.state if counts else "none",
             "code": counts.code if counts else "",
             "detail": counts.detail if counts else "",
             "flags": " ".join(counts.flags) if counts else "",
-            "sandboxed": ("yes" if score.sandboxed else "no") if score else "",
+            "sandboxed": ("yes" if score.result.sandboxed else "no") if score else "",
         }
         rows.append(values)
     return rows
 
 
-def counting(submissions: list[Submission], best: Best | None) -> Submission | None:
+def counting(submissions: list[Submission], standing: Standing | None) -> Submission | None:
     """The submission that counts, of one student's in the order they were received."""
-    chosen = [row for row in submissions if best and row.id == best.submission_id]
+    chosen = [row for row in submissions if standing and row.id == standing.submission.id]
     chosen = chosen or [row for row in submissions if row.state != "REJECTED"] or submissions
     return chosen[-1] if chosen else None
 

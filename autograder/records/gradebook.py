@@ -15,12 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autograder.errors import RecordsError
 from autograder.records import schema
 from autograder.records.queries import Queries
 from autograder.records.rows import (
     Added,
+    Baseline,
     Notebook,
     Prediction,
     Result,
@@ -30,11 +32,15 @@ from autograder.records.rows import (
     utc_text,
 )
 
+if TYPE_CHECKING:
+    from autograder.course.manifest import Quota
+
 DATABASE = "records.db"
 BUSY_TIMEOUT_S = 30
 DUPLICATE = "duplicate"
 _CONFLICT = {
     "result": "(submission_id, model_file, dataset_version, scorer_version) DO NOTHING",
+    "baseline": "(exercise, name, sha256, dataset_version, scorer_version) DO NOTHING",
     "notebook_result": "(submission_id, snapshot_sha) DO NOTHING",
     "prediction": "(submission_id, model_file, judged_with) DO UPDATE SET "
     "sha256 = excluded.sha256, sandboxed = excluded.sandboxed, created_at = excluded.created_at",
@@ -88,19 +94,29 @@ class Gradebook(Queries):
         rejected: tuple[str, str] | None = None,
         fingerprints: Mapping[str, str] | None = None,
         notes: Iterable[str] = (),
+        quota: Quota | None = None,
+        has_models: bool = True,
     ) -> Added:
         """Record one hand-in, up to `queued` or to `REJECTED` with (code, detail).
 
-        The student's own same bytes again are a replay: nothing changes. If another student's submission has
-        the same bytes or shares a file of `fingerprints` (name -> sha256), both are flagged.
+        Without models there is nothing to score: such a hand-in ends `validated`.
+
+        The student's own same bytes again are a replay: nothing changes, unless they were refused and now are not. If
+        another student's submission has the same bytes or shares a file of `fingerprints` (name -> sha256), both are
+        flagged. The quota is counted and used up in the same transaction, so that it is exact for any number of
+        processes.
         """
         now, prints = utc_text(datetime.now(UTC)), dict(fingerprints or {})
         with self._write():
             row = self._db.execute(
-                "SELECT id FROM submission WHERE (exercise, student, sha256) = (?, ?, ?)",
+                "SELECT id, state FROM submission WHERE (exercise, student, sha256) = (?, ?, ?) "
+                "ORDER BY state = 'REJECTED', id LIMIT 1",
                 (exercise, student, sha256),
             ).fetchone()
-            if row:
+            refused = None
+            if quota is not None and rejected is None and (row is None or row["state"] == "REJECTED"):
+                rejected = refused = self._over(quota, exercise, student, utc_text(received_at)[:10])
+            if row and (row["state"] != "REJECTED" or rejected):
                 return Added(row["id"], False)
             new = self._db.execute(
                 "INSERT INTO submission (exercise, student, sha256, received_at, late, state, created_at) "
@@ -113,7 +129,8 @@ class Gradebook(Queries):
                 self._move(new, "REJECTED", *rejected)
             else:
                 self._move(new, "validated")
-                self._move(new, "queued")
+                if has_models:
+                    self._move(new, "queued")
             same = self._db.execute(
                 "SELECT DISTINCT s.id, s.student FROM submission AS s "
                 "LEFT JOIN file AS f ON f.submission_id = s.id WHERE s.exercise = ? AND s.student <> ? AND "
@@ -125,7 +142,20 @@ class Gradebook(Queries):
             if same:
                 names = ", ".join(f"submission {other['id']} of {other['student']}" for other in same)
                 self._flag(new, DUPLICATE, f"same content as {names}")
-            return Added(new, True, tuple((other["id"], other["student"]) for other in same))
+            return Added(new, True, tuple((other["id"], other["student"]) for other in same), refused)
+
+    def _over(self, quota: Quota, exercise: str, student: str, day: str) -> tuple[str, str] | None:
+        """Why one more hand-in of this UTC day is refused; what was refused at intake has not counted."""
+        total, today = self._db.execute(
+            "SELECT count(*), count(*) FILTER (WHERE substr(received_at, 1, 10) = ?) FROM submission "
+            "WHERE (exercise, student) = (?, ?) AND state <> 'REJECTED'",
+            (day, exercise, student),
+        ).fetchone()
+        if quota.total is not None and total >= quota.total:
+            return "quota", f"{total} hand-ins were taken, at most {quota.total} are"
+        if quota.per_day is not None and today >= quota.per_day:
+            return "quota", f"{today} hand-ins of {day} (UTC) were taken, at most {quota.per_day} a day are"
+        return None
 
     def claim(self, exercise: str) -> Submission | None:
         """The next submission to score: one already predicted, else the next queued one, now `running`."""
@@ -182,6 +212,11 @@ class Gradebook(Queries):
         """Insert one result, or ignore it where its key exists; True when it is new."""
         with self._write():
             return self._insert("result", result)
+
+    def add_baseline(self, baseline: Baseline) -> bool:
+        """Insert the score of one of the staff's models, or ignore it where its key exists; True when it is new."""
+        with self._write():
+            return self._insert("baseline", baseline)
 
     def add_notebook_result(self, notebook: Notebook) -> bool:
         """Insert the points of a notebook, or ignore them if the same release was graded; True when new."""
@@ -252,7 +287,7 @@ class Gradebook(Queries):
             (submission_id, utc_text(datetime.now(UTC)), what, code, clean(detail)),
         )
 
-    def _insert(self, table: str, row: Result | Notebook | Prediction) -> bool:
+    def _insert(self, table: str, row: Result | Baseline | Notebook | Prediction) -> bool:
         """Insert a dataclass as a row with `created_at`; True when a row was written."""
         values = {field.name: getattr(row, field.name) for field in fields(row)}
         values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}

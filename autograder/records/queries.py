@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from autograder.records.rows import Best, Event, Notebook, Prediction, Result, Submission
+from autograder.records.rows import Baseline, Best, Event, Notebook, Prediction, Result, Submission
 
 
 @dataclass(frozen=True)
 class Newest:
-    """The one row of the query for the newest time; None for an empty record."""
+    """The one row of a query for the newest or oldest time; None when there is none."""
 
     at: str | None
 
@@ -29,6 +30,12 @@ class Queries:
         query = "SELECT * FROM submission WHERE ?1 IS NULL OR exercise = ?1 ORDER BY exercise, received_at, id"
         return [row for row in self._read(Submission, query, exercise) if student in (None, row.student)]
 
+    def first_received(self, exercise: str, student: str, sha256: str) -> datetime | None:
+        """When a student's zip with this hash was first recorded, whatever became of it; None for a new one."""
+        query = "SELECT min(received_at) AS at FROM submission WHERE (exercise, student, sha256) = (?, ?, ?)"
+        at = self._read(Newest, query, exercise, student, sha256)[0].at
+        return datetime.fromisoformat(at) if at else None
+
     def predictions(self, submission_id: int, judged_with: str) -> dict[str, Prediction]:
         """Stored predictions of one submission, by model file."""
         query = "SELECT * FROM prediction WHERE submission_id = ? AND judged_with = ?"
@@ -40,6 +47,11 @@ class Queries:
             "SELECT r.* FROM result AS r JOIN submission AS s ON s.id = submission_id WHERE exercise = ? ORDER BY r.id"
         )
         return self._read(Result, query, exercise)
+
+    def baselines(self, exercise: str, dataset_version: str, scorer_version: str) -> list[Baseline]:
+        """Scores of the staff's own models, oldest first."""
+        query = "SELECT * FROM baseline WHERE (exercise, dataset_version, scorer_version) = (?, ?, ?) ORDER BY id"
+        return self._read(Baseline, query, exercise, dataset_version, scorer_version)
 
     def best(self, exercise: str, model_file: str, dataset_version: str, scorer_version: str) -> list[Best]:
         """Each student's best result, in rank order: most correct, then received first."""
@@ -72,6 +84,7 @@ class Queries:
         """When the newest submission or result was recorded, as UTC text; empty for an empty record."""
         query = (
             "SELECT max(at) AS at FROM "
-            "(SELECT created_at AS at FROM submission UNION ALL SELECT created_at FROM result)"
+            "(SELECT created_at AS at FROM submission UNION ALL SELECT created_at FROM result "
+            "UNION ALL SELECT created_at FROM baseline)"
         )
         return self._read(Newest, query)[0].at or ""

@@ -32,16 +32,23 @@ class Submission:
 
 @dataclass(frozen=True)
 class Added:
-    """What `add_submission` did; `created` is False for a replay, `same_as` has (submission id, student)."""
+    """What `add_submission` did; `created` is False for a replay, `same_as` has (submission id, student), `refused` is
+    (code, detail) when the quota was used up.
+    """
 
     submission_id: int
     created: bool
     same_as: tuple[tuple[int, str], ...] = ()
+    refused: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """The score of one model: `correct` of `total`, where a non-finite row counts as wrong."""
+    """The score of one model: `correct` of `total`, where a non-finite row counts as wrong.
+
+    `public_right` and `private_right` hold a bit per image of each half of the hidden set, 1 = right, packed as by
+    `accuracy.split_right`; empty where a result was recorded without them. They never leave the record.
+    """
 
     submission_id: int
     model_file: str
@@ -53,9 +60,11 @@ class Result:
     parameters: int
     model_bytes: int
     sandboxed: bool
+    public_right: bytes = b""
+    private_right: bytes = b""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Best(Result):
     """A row of the view `best`: the student's highest count, the earliest of equals."""
 
@@ -63,6 +72,24 @@ class Best(Result):
     student: str
     received_at: str
     flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The score of one of the staff's own models, under the same rules as a student's; `sha256` is the file's."""
+
+    exercise: str
+    name: str
+    sha256: str
+    dataset_version: str
+    scorer_version: str
+    correct: int
+    total: int
+    parameters: int
+    model_bytes: int
+    sandboxed: bool
+    public_right: bytes
+    private_right: bytes
 
 
 @dataclass(frozen=True)

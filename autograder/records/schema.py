@@ -1,7 +1,7 @@
 """Tables and states of `records.db`. Text columns that hold a time are UTC, `2026-12-01T10:00:00.000000Z`."""
 
 APPLICATION_ID = 0x43475231  # "CGR1": tells our file from any other SQLite file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # state -> states that may follow. Back to `queued`: a crash, an error of ours, a new hidden set or scorer.
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -39,9 +39,11 @@ CREATE TABLE submission (
     flags TEXT NOT NULL DEFAULT '[]',        -- JSON list, for staff only
     judged_with TEXT NOT NULL DEFAULT '',    -- "dataset version/scorer version" of the last verdict
     errors INTEGER NOT NULL DEFAULT 0,       -- how often an error of ours hit it; such rows queue last
-    created_at TEXT NOT NULL,
-    UNIQUE (exercise, student, sha256)
+    created_at TEXT NOT NULL
 ) STRICT;
+-- one row for one hand-in; a refused one may be handed in again when it is no longer refused (quota, extension)
+CREATE UNIQUE INDEX submission_once ON submission (exercise, student, sha256) WHERE state <> 'REJECTED';
+CREATE INDEX submission_by_student ON submission (exercise, student, sha256);
 CREATE TABLE file (
     submission_id INTEGER NOT NULL REFERENCES submission (id),
     name TEXT NOT NULL,
@@ -70,8 +72,27 @@ CREATE TABLE result (
     parameters INTEGER NOT NULL,
     model_bytes INTEGER NOT NULL,
     sandboxed INTEGER NOT NULL CHECK (sandboxed IN (0, 1)),
+    public_right BLOB NOT NULL DEFAULT x'',  -- a bit per image of the public half, 1 = right; empty = not kept
+    private_right BLOB NOT NULL DEFAULT x'', -- the same of the private half
     created_at TEXT NOT NULL,
     UNIQUE (submission_id, model_file, dataset_version, scorer_version)
+) STRICT;
+CREATE TABLE baseline (
+    id INTEGER PRIMARY KEY,
+    exercise TEXT NOT NULL,
+    name TEXT NOT NULL,
+    sha256 TEXT NOT NULL,                    -- of the staff's model file
+    dataset_version TEXT NOT NULL,
+    scorer_version TEXT NOT NULL,
+    correct INTEGER NOT NULL CHECK (correct BETWEEN 0 AND total),
+    total INTEGER NOT NULL CHECK (total > 0),
+    parameters INTEGER NOT NULL,
+    model_bytes INTEGER NOT NULL,
+    sandboxed INTEGER NOT NULL CHECK (sandboxed IN (0, 1)),
+    public_right BLOB NOT NULL,
+    private_right BLOB NOT NULL,
+    created_at TEXT NOT NULL,
+    UNIQUE (exercise, name, sha256, dataset_version, scorer_version)
 ) STRICT;
 CREATE TABLE notebook_result (
     id INTEGER PRIMARY KEY,
@@ -96,7 +117,7 @@ CREATE TABLE event (
     detail TEXT NOT NULL
 ) STRICT;
 CREATE INDEX event_by_submission ON event (submission_id);
-{"".join(_APPEND_ONLY.format(table=table) for table in ("result", "notebook_result", "event", "file"))}
+{"".join(_APPEND_ONLY.format(table=table) for table in ("result", "baseline", "notebook_result", "event", "file"))}
 CREATE TRIGGER submission_no_delete BEFORE DELETE ON submission
 BEGIN SELECT RAISE(ABORT, 'submissions are never deleted'); END;
 CREATE TRIGGER submission_facts BEFORE UPDATE OF id, exercise, student, sha256, received_at, late, created_at

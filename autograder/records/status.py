@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.errors import RecordsError
-from autograder.records.export import best_of
 from autograder.records.gradebook import Gradebook
+from autograder.records.standing import current_meta
 
 if TYPE_CHECKING:
     from autograder.course.manifest import Course, Exercise
@@ -55,7 +55,7 @@ def _exercise(console: Console, exercise: Exercise, course_dir: Path, book: Grad
     for name in ("#", "student", "received (UTC)", "state", "notebook", "accuracy", "flags", "reason"):
         table.add_column(name, overflow="fold")
     notebooks, submissions = book.notebooks(exercise.id), book.submissions(exercise.id, student)
-    meta, _ = best_of(exercise, course_dir, book)
+    meta = current_meta(exercise, course_dir)
     results = {}
     for row in book.results(exercise.id):
         if meta is None or row.dataset_version == meta["version"]:

@@ -22,7 +22,7 @@ from autograder.records.pseudonyms import pseudonyms
 from autograder.records.publish import publish, refuse_names
 from autograder.records.rows import Notebook, Prediction, Result
 from autograder.records.status import status
-from leaderboard.schema import parse
+from leaderboard.reading import parse
 
 TIME = datetime(2026, 12, 1, 10, tzinfo=UTC)
 EXERCISE = Exercise(
@@ -126,7 +126,8 @@ def test_scores_hold_the_best_of_each_student_in_rank_order(course_dir):
     assert (first["submissions"], first["received_day"], first["received_order"]) == (2, "2026-12-01", 2)
     assert (first["parameters"], first["model_bytes"], first["sandboxed"]) == (1234, 5678, True)
     assert found["entries"][1]["submissions"] == 1  # the rejected one is no try
-    assert found["hidden_set"] == {"version": "v1", "size": 100, "source": "cifar10", "standin": True}
+    hidden = {"version": "v1", "size": 100, "source": "cifar10", "standin": True, "classes": 10, "split": False}
+    assert found["hidden_set"] == hidden
     assert (found["pass_percent"], found["due"]) == (48, "2026-12-16T15:00:00+00:00")
 
 

@@ -27,14 +27,28 @@ def _entry(number: int, correct: int, total: int = 10_000, **changes: Any) -> di
         "user": f"u{number:04d}",
         "correct": correct,
         "total": total,
+        "public_correct": correct,
         "submissions": 1 + number % 7,
         "received_day": f"2026-12-{1 + number % 16:02d}",
         "received_order": number,
         "parameters": 12_345,
         "model_bytes": 45_678,
         "sandboxed": True,
-        "flags": [],
+        "against_leader": None,
+        "before": None,
     } | changes
+
+
+def _attempt(day: str, stood: int | None, verdict: str = "scored", **changes: Any) -> dict[str, Any]:
+    moved = verdict == "scored"
+    attempt = {"day": day, "verdict": verdict, "code": "", "stood": stood, "moved": moved, "counts": False}
+    return attempt | changes
+
+
+@pytest.fixture
+def make_attempt() -> Callable[..., dict[str, Any]]:
+    """attempt(day, stood, verdict="scored", **changes)."""
+    return _attempt
 
 
 @pytest.fixture
@@ -45,16 +59,36 @@ def make_entry() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def make_exercise() -> Callable[..., dict[str, Any]]:
-    """exercise(entries, size=10000, **changes)."""
+    """exercise(entries, size=10000, **changes): final and not split, so that counts are of all images; each user's
+    history is the one submission that counts.
+    """
 
     def make(entries: list[dict[str, Any]], size: int = 10_000, **changes: Any) -> dict[str, Any]:
+        histories = {
+            entry["user"]: [_attempt(entry["received_day"], entry["public_correct"], counts=True)]
+            for entry in entries
+            if entry["user"]
+        }
         return {
             "id": "04_grid_search",
             "title": "Hyper-parameter search",
             "due": "2026-12-16T15:59:59+01:00",
             "pass_percent": 48,
-            "hidden_set": {"version": "3fa1c09be27d", "size": size, "source": "cifar10", "standin": False},
+            "phase": "final",
+            "rank_model": "model.onnx",
+            "before_model": None,
+            "pareto": False,
+            "hidden_set": {
+                "version": "3fa1c09be27d",
+                "size": size,
+                "source": "cifar10",
+                "standin": False,
+                "classes": 10,
+                "split": False,
+            },
+            "baselines": [],
             "entries": entries,
+            "histories": histories,
         } | changes
 
     return make
@@ -66,7 +100,7 @@ def make_scores() -> Callable[..., dict[str, Any]]:
 
     def make(*exercises: dict[str, Any], **changes: Any) -> dict[str, Any]:
         return {
-            "schema": 1,
+            "schema": 2,
             "course": {"name": "Introduction to Deep Learning", "term": "2026w"},
             "generated_at": "2026-12-16T14:57:12Z",
             "scorer_version": "1",
@@ -111,3 +145,44 @@ def browser() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_FLAGS))
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def everything(make_exercise: Any, make_scores: Any) -> dict[str, Any]:
+    """All that a page can show: a lab with before and after on stand-in data, split, before the deadline; a pareto plot;
+    baselines; an unsafe score; somebody who opted out; failures; a board nobody is on; a hostile title.
+    """
+    lab = []
+    for number, correct in enumerate((4_950, 4_940, 4_900, 4_700, 4_400, 4_310, 4_309, 2_000)):
+        before = {"correct": correct - 60, "gained": 90, "lost": 30}
+        lab.append(_entry(200 + number, correct, 5_000, before=before, parameters=10 ** (4 + number % 3) + number))
+    lab[2]["sandboxed"] = False
+    lab[3]["user"] = None
+    pairs = {1: (30, 20), 2: (80, 30), 3: (220, 20), 4: (320, 20), 5: (100, 10), 6: (41, 40), 7: (2_400, 90)}
+    for at, pair in pairs.items():
+        lab[at]["against_leader"] = list(pair)
+    baseline = {"total": 5_000, "parameters": 39_760, "model_bytes": 160_000, "sandboxed": True}
+    first = make_exercise(
+        lab,
+        id="06_hyperopt",
+        title="Hyperopt on MNIST",
+        pass_percent=90,
+        phase="public",
+        rank_model="tuned.onnx",
+        before_model="baseline.onnx",
+        pareto=True,
+        baselines=[baseline | {"name": "linear", "correct": 4_100}, baseline | {"name": "reference", "correct": 4_905}],
+    )
+    first["hidden_set"] |= {"source": "mnist", "standin": True, "split": True}
+    first["histories"]["u0200"] = [
+        _attempt("2026-12-01", None, "refused", code="late"),
+        _attempt("2026-12-02", 4_800),
+        _attempt("2026-12-03", 4_800, "failed", code="not_onnx"),
+        _attempt("2026-12-04", 4_800, moved=False),
+        _attempt("2026-12-05", 4_950, counts=True),
+        _attempt("2026-12-06", 4_950, "waiting"),
+    ]
+    first["histories"]["u0999"] = [_attempt("2026-12-02", None, "failed", code="timeout")]
+    second = make_exercise([_entry(100 + n, correct) for n, correct in enumerate(COUNTS)])
+    long_title = f"{'Donaudampfschifffahrts' * 4} <script>document.title='pwned'</script>"
+    return make_scores(second, first, make_exercise([], id="07_next", title=long_title))

@@ -37,9 +37,14 @@ def test_a_build_writes_every_page_file_and_asset(class_of_twelve, save, tmp_pat
             "index.html",
             "04_grid_search.html",
             "04_grid_search.csv",
+            "about.html",
+            "feed.xml",
             "leaderboard.json",
+            "assets/board.js",
+            "assets/page.js",
             "assets/style.css",
             "assets/icon.svg",
+            *(f"u/u01{number:02}.html" for number in range(12)),
         }
     )
     assert (built.exercises, built.entries) == (1, 12)
@@ -76,8 +81,12 @@ def test_an_exercise_that_is_gone_leaves_no_page_behind(class_of_twelve, make_sc
     build(save(class_of_twelve), tmp_path / "site")
     build(save(make_scores()), tmp_path / "site")
     assert sorted(snapshot(tmp_path / "site")) == [
+        "about.html",
+        "assets/board.js",
         "assets/icon.svg",
+        "assets/page.js",
         "assets/style.css",
+        "feed.xml",
         "index.html",
         "leaderboard.json",
     ]
@@ -88,10 +97,17 @@ def break_fsync(monkeypatch):
     calls = iter(range(100))
 
     def fsync(_handle):
-        if next(calls) == 3:
+        if next(calls) == 1:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(swap.os, "fsync", fsync)
+
+
+def break_sync_all(monkeypatch):
+    def fails(_folder):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(swap, "_sync_all", fails)
 
 
 def break_exchange(monkeypatch):
@@ -113,7 +129,7 @@ def break_second_rename(monkeypatch):
     monkeypatch.setattr(Path, "rename", second_fails)
 
 
-@pytest.mark.parametrize("break_it", [break_fsync, break_exchange, break_second_rename])
+@pytest.mark.parametrize("break_it", [break_fsync, break_sync_all, break_exchange, break_second_rename])
 def test_a_disk_error_keeps_the_old_site_and_leaves_nothing_behind(
     class_of_twelve, make_scores, save, tmp_path, monkeypatch, break_it
 ):
@@ -132,7 +148,7 @@ def test_a_bug_in_rendering_keeps_the_old_site_and_traceback(class_of_twelve, sa
     path = save(class_of_twelve)
     build(path, tmp_path / "site")
     old = snapshot(tmp_path / "site")
-    monkeypatch.setattr(build_module, "board_csv", lambda _board: 1 / 0)
+    monkeypatch.setattr(build_module, "board_csv", lambda _board, _rows: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build(path, tmp_path / "site")
     assert snapshot(tmp_path / "site") == old
@@ -171,6 +187,14 @@ def test_without_an_atomic_exchange_two_renames_give_the_same_site(
     build(save(make_scores()), tmp_path / "site")
     assert "04_grid_search.html" not in snapshot(tmp_path / "site")
     assert strangers(tmp_path) == []
+
+
+def test_where_a_file_system_cannot_be_flushed_at_once_every_file_is(class_of_twelve, save, tmp_path, monkeypatch):
+    monkeypatch.setattr(swap, "_sync_all", lambda _folder: False)
+    synced, sync = [], swap._sync
+    monkeypatch.setattr(swap, "_sync", lambda path: (synced.append(path.name), sync(path)))
+    built = build(save(class_of_twelve), tmp_path / "site")
+    assert {Path(name).name for name in built.files} <= set(synced)
 
 
 def test_the_site_is_a_folder_at_every_moment_of_a_rebuild(class_of_twelve, make_scores, save, tmp_path):

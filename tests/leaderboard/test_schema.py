@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.schema import LeaderboardError, load, parse, plain_line
+from leaderboard.reading import load, parse
+from leaderboard.schema import LeaderboardError, plain_line
 
 ENTRY = "exercises[0].entries[0]"
 
@@ -45,7 +46,7 @@ def test_no_exercises_no_entries_and_no_results_yet_are_valid(make_exercise, mak
 @pytest.mark.parametrize(
     ("field", "value", "place"),
     [
-        ("correct", 10_001, ENTRY),
+        ("correct", 10_001, "exercises[0]"),
         ("correct", -1, f"{ENTRY}.correct"),
         ("correct", 1.0, f"{ENTRY}.correct"),
         ("correct", True, f"{ENTRY}.correct"),
@@ -54,14 +55,18 @@ def test_no_exercises_no_entries_and_no_results_yet_are_valid(make_exercise, mak
         ("correct", 10**400, f"{ENTRY}.correct"),
         ("total", 0, f"{ENTRY}.total"),
         ("total", 9_999, "exercises[0]"),
+        ("public_correct", -1, f"{ENTRY}.public_correct"),
+        ("against_leader", [1], f"{ENTRY}.against_leader[1]"),
+        ("against_leader", [1, -1], f"{ENTRY}.against_leader[1]"),
+        ("before", {"correct": 1}, f"{ENTRY}.before.gained"),
+        ("before", {"correct": 6_000, "gained": 1, "lost": 2}, "exercises[0]"),
         ("submissions", 0, f"{ENTRY}.submissions"),
         ("received_day", "2026-12-01T10:00:00Z", f"{ENTRY}.received_day"),
         ("received_day", "2026-02-30", f"{ENTRY}.received_day"),
         ("received_day", 20261201, f"{ENTRY}.received_day"),
         ("received_order", -1, f"{ENTRY}.received_order"),
         ("sandboxed", 1, f"{ENTRY}.sandboxed"),
-        ("flags", "duplicate", f"{ENTRY}.flags"),
-        ("flags", ["<b>"], f"{ENTRY}.flags[0]"),
+        ("flags", ["duplicate"], f"{ENTRY}.flags"),
         ("user", "anna", f"{ENTRY}.user"),
         ("user", "u123", f"{ENTRY}.user"),
         ("user", "u1234\n", f"{ENTRY}.user"),
@@ -95,7 +100,14 @@ def test_an_entry_with_a_bad_value_is_refused_at_its_place(class_of_twelve, fiel
         ("pass_percent", 101),
         ("pass_percent", 48.5),
         ("hidden_set", None),
+        ("hidden_set", {"version": "v", "size": 10_000, "source": "c", "standin": False, "classes": 1, "split": False}),
         ("entries", {}),
+        ("phase", "later"),
+        ("rank_model", "<b>"),
+        ("pareto", 1),
+        ("histories", {"anna": []}),
+        ("histories", {"u0100": [{"day": "2026-12-01"}]}),
+        ("baselines", [{"name": "<b>"}]),
     ],
 )
 def test_an_exercise_with_a_bad_value_is_refused(class_of_twelve, field, value):
@@ -130,9 +142,9 @@ def test_an_exercise_that_appears_twice_is_refused(class_of_twelve):
     assert "04_grid_search twice" in refusal(class_of_twelve)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", 1.0, True, None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", 2.0, True, None])
 def test_another_schema_version_is_refused_before_anything_else(version):
-    assert "expected schema 1" in refusal({"schema": version, "surprise": 1})
+    assert "expected schema 2" in refusal({"schema": version, "surprise": 1})
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
@@ -152,7 +164,7 @@ def test_numbers_that_are_not_finite_are_refused(class_of_twelve, number):
         b"\xef\xbb\xbf{}",
         b"[" * 100_000,
         b'{"schema": ' + b"1" * 5_000 + b"}",
-        b'{"schema": 1, "schema": 1}',
+        b'{"schema": 2, "schema": 2}',
         b"PK\x03\x04",
     ],
     ids=["empty", "cut", "list", "null", "utf16", "bom", "deep", "digits", "repeated", "zip"],
@@ -194,3 +206,41 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name(tmp_path):
 )
 def test_text_becomes_one_line_without_invisible_control(text, line):
     assert plain_line(text) == line
+
+
+def attempt(**changes):
+    return {"day": "2026-12-01", "verdict": "scored", "code": "", "stood": 5, "moved": True, "counts": True} | changes
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"verdict": "cheated"}, "verdict"),
+        ({"code": "<b>"}, "code"),
+        ({"code": "a b"}, "code"),
+        ({"stood": 1.5}, "stood"),
+        ({"stood": 10_001}, "exercises[0]"),
+        ({"day": "2026-12-01T10:00:00"}, "day"),
+        ({"detail": "said the student"}, "detail"),
+    ],
+)
+def test_a_history_with_a_bad_value_is_refused(class_of_twelve, change, place):
+    class_of_twelve["exercises"][0]["histories"]["u0100"] = [attempt(**change)]
+    assert place in refusal(class_of_twelve)
+
+
+@pytest.mark.parametrize(("phase", "total"), [("public", 5_000), ("final", 5_001)])
+def test_the_total_is_that_of_the_half_that_counts(make_entry, make_exercise, make_scores, phase, total):
+    for given in (5_000, 5_001, 10_001):
+        exercise = make_exercise([make_entry(1, 7, given)], 10_001, phase=phase)
+        exercise["hidden_set"]["split"] = True
+        if given == total:
+            assert parse(json.dumps(make_scores(exercise)).encode()).exercises[0].shown == total
+        else:
+            assert f"expected total {total}" in refusal(make_scores(exercise))
+
+
+def test_several_users_may_opt_out(class_of_twelve):
+    for entry in class_of_twelve["exercises"][0]["entries"][:3]:
+        entry["user"] = None
+    assert len(parse(json.dumps(class_of_twelve).encode()).exercises[0].entries) == 12
