@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from exercise_code.data import DataLoader
 from exercise_code.data.subset import SAME, Subset
 from exercise_code.solver import Solver
+from exercise_code.split_guard import refuse_test_split
 
 
 def kfold_indices(
@@ -35,15 +36,16 @@ def kfold_indices(
     if not 2 <= k <= size:
         raise ValueError(f"expected 2 to {size} folds (one sample each at least), got k={k!r}")
     rng = np.random.default_rng(0) if rng is None else rng
+    if labels is not None and np.shape(labels) != (size,):
+        raise ValueError(f"expected {size} labels, one per sample, got shape {np.shape(labels)}")
+    ### BEGIN SOLUTION 05_model_search
     order = rng.permutation(size)
     if labels is not None:
-        labels = np.asarray(labels)
-        if labels.shape != (size,):
-            raise ValueError(f"expected {size} labels, one per sample, got shape {labels.shape}")
-        order = order[np.argsort(labels[order], kind="stable")]
+        order = order[np.argsort(np.asarray(labels)[order], kind="stable")]
     fold = np.empty(size, dtype=np.int64)
     fold[order] = np.arange(size) % k  # dealt like cards, class after class
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k)]
+    ### END SOLUTION
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def cross_validate(
         solver_settings: more for the Solver, such as `{"learning_rate": 1e-2}`.
 
     Raises:
-        ValueError: a setting out of range, or too few samples to train on.
+        ValueError: a setting out of range, too few samples to train on, or the test split.
 
     >>> import numpy as np
     >>> from exercise_code.networks import ClassificationNet
@@ -118,6 +120,7 @@ def cross_validate(
     """
     if not 0 < watch_share < 1:
         raise ValueError(f"watch_share must lie between 0 and 1, got {watch_share!r}")
+    refuse_test_split(dataset, "cross-validation")
     rng = np.random.default_rng(0) if rng is None else rng
     rows = []
     for train, held_out in kfold_indices(len(dataset), k, labels=labels, rng=rng):

@@ -173,3 +173,73 @@ def test_a_trial_does_not_depend_on_the_trials_before_it(loaders):
     second = grid_search(*loaders, {"learning_rate": [0.05, 0.01]}, SmallNet, epochs=2, verbose=False)
 
     assert second.trials[1] == alone.trials[0]
+
+
+@pytest.mark.parametrize("running", [{"workers": 1}, {"workers": 2}])
+def test_worker_processes_give_the_same_trials_and_the_same_best_weights_as_the_plain_search(loaders, running):
+    space = {"learning_rate": [0.05, 0.01, 1e-6], "activation": [Relu()]}
+
+    here = grid_search(*loaders, space, SmallNet, epochs=3, verbose=False)
+    there = grid_search(*loaders, space, SmallNet, epochs=3, verbose=False, threads=1, **running)
+
+    assert there.trials == here.trials
+    assert there.best_config == here.best_config
+    assert here.best_model.params.keys() == there.best_model.params.keys()
+    for name, weights in here.best_model.params.items():
+        np.testing.assert_array_equal(there.best_model.params[name], weights)
+
+
+def test_a_recorded_search_trains_nothing_again_and_hands_back_the_best_weights(loaders, tmp_path):
+    trained = tmp_path / "trained"
+
+    class Counting(SmallNet):
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            with trained.open("a") as file:
+                file.write("x")
+
+    def search():
+        return grid_search(*loaders, {"reg": [0.0, 0.1]}, Counting, epochs=1, verbose=False, log=tmp_path / "log.jsonl")
+
+    first = search()
+    made = len(trained.read_text())
+    second = search()
+
+    assert second.trials == first.trials
+    assert len(trained.read_text()) == made + 1  # the one that takes the weights
+    for name, weights in first.best_model.params.items():
+        np.testing.assert_array_equal(second.best_model.params[name], weights)
+
+
+class FaultyNet(SmallNet):
+    """Breaks down for one of its settings."""
+
+    def __init__(self, width=4):
+        if width == 5:
+            raise RuntimeError("five is right out")
+        super().__init__(hidden_size=width)
+
+
+def test_an_error_of_the_students_class_shows_itself_in_a_plain_search(loaders):
+    with pytest.raises(RuntimeError, match="five is right out"):
+        grid_search(*loaders, {"width": [5, 4]}, FaultyNet, epochs=1, verbose=False)
+
+
+def test_in_worker_processes_a_failing_configuration_costs_no_other(loaders):
+    result = grid_search(*loaders, {"width": [4, 5, 6]}, FaultyNet, epochs=1, verbose=False, workers=2)
+
+    assert [math.isfinite(trial.val_loss) for trial in result.trials] == [True, False, True]
+    assert "five is right out" in result.trials[1].detail
+
+
+def test_the_test_split_is_refused_for_training_and_for_validation(loaders):
+    from exercise_code.data.subset import Subset
+
+    class Photos(list):
+        mode = "test"
+
+    marked = DataLoader(Subset(Photos({"image": np.zeros(6), "label": i % 2} for i in range(8)), [0, 1, 2]), 2)
+
+    for pair, purpose in (((loaders[0], marked), "validation"), ((marked, loaders[1]), "training")):
+        with pytest.raises(ValueError, match=f"test split was given for {purpose}"):
+            grid_search(*pair, {"reg": [0.1]}, SmallNet)

@@ -1,0 +1,257 @@
+"""Bayesian optimisation: a Gaussian process guesses the objective, an acquisition function says where to look (lecture 002).
+
+The lecture prints the expected improvement for an accuracy y as the integral of (1 - y) P(y | c), which is 1 - E[y]: to
+maximise that is to ask for the worst configuration.  An improvement is what goes beyond the best value so far, and nothing
+when a value is worse: for a loss, E[max(0, best - y)].
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from exercise_code.hyperparameter_tuning.coarse_to_fine import spread_evenly
+from exercise_code.hyperparameter_tuning.searcher import Proposal, Result, Searcher, positive_int
+from exercise_code.hyperparameter_tuning.space import Space
+from exercise_code.hyperparameter_tuning.unit_cube import UnitCube
+
+
+def expected_improvement(mean: ArrayLike, std: ArrayLike, best: float) -> NDArray[np.float64]:
+    """Expected improvement on the lowest value so far (Mockus 1978; Jones et al. 1998).
+
+    `EI = E[max(0, best - Y)] = (best - mean) Phi(z) + std phi(z)`, `z = (best - mean) / std`, for Y normal with this mean and
+    std; Phi and phi are the distribution function and the density of the standard normal distribution
+    (`scipy.special.ndtr` is Phi).  Without uncertainty, std = 0, it is `max(0, best - mean)`.
+
+    Args:
+        mean, std: (n,) predictions of a loss, std >= 0.
+        best: the lowest value so far.
+
+    Returns:
+        (n,) float64, never negative.  No warning where std is 0.
+
+    >>> expected_improvement([1.0, 1.0, 0.5], [1.0, 0.0, 0.0], best=1.0).round(3).tolist()
+    [0.399, 0.0, 0.5]
+    """
+    ### BEGIN SOLUTION 05_model_search
+    from scipy.special import ndtr
+
+    gain = best - np.asarray(mean, dtype=float)
+    std = np.asarray(std, dtype=float)
+    z = gain / np.where(std > 0, std, 1.0)
+    improvement = gain * ndtr(z) + std * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    return np.maximum(np.where(std > 0, improvement, gain), 0.0)
+    ### END SOLUTION
+
+
+def probability_of_improvement(mean: ArrayLike, std: ArrayLike, best: float) -> NDArray[np.float64]:
+    """`P(Y < best) = Phi((best - mean) / std)` (Kushner 1964); does not ask by how much, so it stays close to what it knows.
+
+    Args and Returns as for `expected_improvement`; where std is 0 it is 1 or 0.
+
+    >>> probability_of_improvement([1.0, 0.5], [1.0, 0.0], best=1.0).tolist()
+    [0.5, 1.0]
+    """
+    from scipy.special import ndtr
+
+    gain, std = best - np.asarray(mean, dtype=float), np.asarray(std, dtype=float)
+    return np.where(std > 0, ndtr(gain / np.where(std > 0, std, 1.0)), (gain > 0).astype(float))
+
+
+def upper_confidence_bound(
+    mean: ArrayLike, std: ArrayLike, best: float = 0.0, kappa: float = 2.0
+) -> NDArray[np.float64]:
+    """`kappa std - mean`: how good a loss could be if we were lucky, the more the higher (Srinivas et al. 2010).
+
+    best is not used; it is there so that all three acquisition functions are called alike.
+
+    >>> upper_confidence_bound([1.0, 2.0], [0.0, 1.0]).tolist()
+    [-1.0, 0.0]
+    """
+    return kappa * np.asarray(std, dtype=float) - np.asarray(mean, dtype=float)
+
+
+FEWEST_TO_TRANSFORM = 6  # values; fewer say nothing about the shape of their distribution
+
+Acquisition = Callable[[NDArray, NDArray, float], NDArray]
+ACQUISITIONS: dict[str, Acquisition] = {
+    "ei": lambda mean, std, best: expected_improvement(mean, std, best),  # looked up late: a student's takes its place
+    "pi": probability_of_improvement,
+    "ucb": upper_confidence_bound,
+}
+
+
+class Surrogate:
+    """A Gaussian process on unit coordinates; options of a choice get a coordinate each, so none is nearer than another.
+
+    The values are standardised after a Yeo-Johnson transform, which pulls in a long tail of bad runs; a value that is not
+    finite counts as the worst finite one.  Matern kernel (nu = 2.5) with a length scale per coordinate, and white noise.
+
+    Args:
+        units: (n, D) unit coordinates that have been tried.
+        values: (n,) their results, lower is better, at least one finite.
+        kernel: of an earlier fit to start from; None starts from length scales of 0.5.
+        optimise: fit the kernel's settings (maximum marginal likelihood); False keeps them.
+
+    Attributes: kernel, the fitted one; best, the lowest value on the transformed scale.
+    """
+
+    def __init__(self, cube: UnitCube, units: NDArray, values: NDArray, kernel: Any = None, optimise: bool = True):
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+        from sklearn.preprocessing import PowerTransformer
+
+        self.cube = cube
+        values = np.where(np.isfinite(values), values, np.max(values[np.isfinite(values)]))
+        self._centre = float(np.median(values))
+        self._spread = float(np.median(np.abs(values - self._centre))) or float(np.std(values)) or 1.0
+        self._transform = PowerTransformer() if len(np.unique(values)) >= FEWEST_TO_TRANSFORM else None
+        if kernel is None:
+            scales = np.full(self._features(units[:1]).shape[1], 0.5)
+            kernel = ConstantKernel(1.0, (0.05, 20.0)) * Matern(scales, (0.05, 10.0), nu=2.5) + WhiteKernel(
+                1e-3, (1e-6, 1.0)
+            )
+        self._process = GaussianProcessRegressor(kernel, optimizer="fmin_l_bfgs_b" if optimise else None)
+        target = (values - self._centre) / self._spread
+        if self._transform is not None:
+            target = self._transform.fit_transform(target[:, None])[:, 0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a length scale at its bound is no harm here
+            self._process.fit(self._features(units), target)
+        self.kernel, self.best = self._process.kernel_, float(target.min())
+
+    def predict(self, units: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation (C,) at unit coordinates (C, D), on the transformed scale."""
+        return self._process.predict(self._features(units), return_std=True)
+
+    def to_values(self, transformed: ArrayLike) -> NDArray[np.float64]:
+        """Numbers of the transformed scale as values of the objective; inf or -inf beyond what the transform reaches."""
+        scaled = np.asarray(transformed, dtype=float)
+        if self._transform is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                back = self._transform.inverse_transform(scaled.reshape(-1, 1)).reshape(scaled.shape)
+            scaled = np.where(np.isfinite(back), back, np.copysign(np.inf, scaled))
+        return scaled * self._spread + self._centre
+
+    def _features(self, units: NDArray) -> NDArray:
+        columns = []
+        for d, is_choice in enumerate(self.cube.is_choice):
+            if is_choice:
+                options = len(self.cube.edges[d]) - 1  # type: ignore[arg-type]
+                columns.append(np.eye(options)[self.cube.cells(units[:, d], d)] / np.sqrt(2))
+            else:
+                columns.append(units[:, d : d + 1])
+        return np.hstack(columns)
+
+
+class GaussianProcessSearcher(Searcher):
+    """Propose where the acquisition function of a Gaussian process is highest.
+
+    Args:
+        space: a `Space` or what `Space.read` understands.
+        trials: how many in all.
+        seed: of everything random.
+        batch: proposals per round.  Each is added to the process as if its result was the best so far ("constant liar",
+            Ginsbourger et al. 2010), so that the next one goes elsewhere.
+        epochs: per trial.
+        startup: trials before the process is asked, random but spread evenly over every axis.
+        acquisition: "ei", "pi" or "ucb".
+        candidates: random points at which the acquisition function is evaluated; the best are then refined.
+
+    Raises:
+        ValueError: a number out of range, an unknown acquisition function.
+    """
+
+    def __init__(
+        self,
+        space: Space | Mapping[str, Any],
+        trials: int = 50,
+        seed: int = 0,
+        batch: int = 1,
+        epochs: int = 1,
+        *,
+        startup: int = 8,
+        acquisition: str = "ei",
+        candidates: int = 500,
+    ):
+        self.space = Space.read(space)
+        self.cube = UnitCube(self.space)
+        self.expected_trials = self.trials = positive_int("trials", trials)
+        self.batch, self.epochs = positive_int("batch", batch), positive_int("epochs", epochs)
+        self.startup, self.candidates = positive_int("startup", startup), positive_int("candidates", candidates)
+        if acquisition not in ACQUISITIONS:
+            raise ValueError(f"expected an acquisition function out of {', '.join(ACQUISITIONS)}, got {acquisition!r}")
+        self.acquisition = acquisition
+        self.units = np.empty((0, len(self.space.dimensions)))
+        self.values = np.empty(0)
+        self._kernel: Any = None
+        self._rng = np.random.default_rng(seed)
+        dims = len(self.space.dimensions)
+        self._startup = self.cube.snap(spread_evenly(np.zeros(dims), np.ones(dims), self.startup, self._rng))
+        self._proposed = 0
+
+    def ask(self) -> list[Proposal]:
+        """The next `batch` proposals; nothing when `trials` have been proposed."""
+        count = min(self.batch, self.trials - self._proposed)
+        units: list[NDArray] = []
+        for _ in range(count):
+            position = self._proposed + len(units)
+            if position < self.startup:
+                units.append(self._startup[position])
+            elif not np.isfinite(self.values).any():
+                units.append(self.space.to_unit(self.space.sample(self._rng)))
+            else:
+                units.append(self._maximise(self.surrogate(pending=units), np.vstack([self.units, *units])))
+        first, self._proposed = self._proposed, self._proposed + count
+        return [Proposal(first + i, self.space.from_unit(unit), self.epochs) for i, unit in enumerate(units)]
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """Add finished trials."""
+        self.units = np.vstack([self.units, *(self.space.to_unit(result.config) for result in results)])
+        self.values = np.append(self.values, [result.value for result in results])
+
+    def surrogate(self, pending: Sequence[NDArray] = ()) -> Surrogate:
+        """The process after the trials so far; pending unit coordinates (D,) enter with the best value as their result."""
+        lies = np.full(len(pending), np.min(self.values, initial=np.inf))
+        surrogate = Surrogate(
+            self.cube,
+            np.vstack([self.units, *pending]),
+            np.append(self.values, lies),
+            self._kernel,
+            optimise=not pending,
+        )
+        self._kernel = surrogate.kernel
+        return surrogate
+
+    def _maximise(self, surrogate: Surrogate, tried: NDArray) -> NDArray:
+        """The best of random points and of the neighbours of good ones, at ever smaller distances; not tried before."""
+        dims = tried.shape[1]
+        finite = np.where(np.isfinite(self.values), self.values, np.inf)
+        incumbents = self.units[np.argsort(finite, kind="stable")[:5]]
+        points = np.vstack([self._rng.random((self.candidates, dims)), self._around(incumbents, 0.1, 20)])
+        points, scores = self._score(surrogate, points)
+        for width in (0.05, 0.02, 0.008, 0.003):
+            top = points[np.argsort(-scores, kind="stable")[:5]]
+            near, near_scores = self._score(surrogate, self._around(top, width, 20))
+            points, scores = np.vstack([points, near]), np.append(scores, near_scores)
+        new = np.abs(points[:, None] - tried).max(axis=2).min(axis=1) > 1e-9
+        scores = np.where(new, scores, -np.inf)  # all have been tried in a small space: then the first, again
+        return points[np.argmax(scores)]
+
+    def _around(self, centres: NDArray, width: float, count: int) -> NDArray:
+        """count neighbours of every centre (C, D), each moved in a random half of its coordinates."""
+        centres = np.repeat(centres, count, axis=0)
+        step = width * self._rng.standard_normal(centres.shape) * (self._rng.random(centres.shape) < 0.5)
+        for d, is_choice in enumerate(self.cube.is_choice):
+            if is_choice:  # distance means nothing: sometimes another option
+                other = self._rng.random(len(centres))
+                step[:, d] = np.where(self._rng.random(len(centres)) < 0.2, other - centres[:, d], 0.0)
+        return np.clip(centres + step, 0.0, 1.0)
+
+    def _score(self, surrogate: Surrogate, points: NDArray) -> tuple[NDArray, NDArray]:
+        points = self.cube.snap(points)
+        return points, ACQUISITIONS[self.acquisition](*surrogate.predict(points), surrogate.best)
