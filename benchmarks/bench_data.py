@@ -5,9 +5,8 @@
 All programs run in turn, several rounds, in one process on one core; a ratio is the median of the ratios of the rounds
 (ours / theirs, so below 1 is faster).  It is CPU time that counts: nothing here uses a second thread or waits for a
 disk, and other programs on the machine disturb it less.  With DATASETS_DIR set to a folder that holds CIFAR-10, its
-images are used, else images of noise, which cost the same but compress worse.  The sample-by-sample loader is written
-here from the description in lecture 004: a dict per image, transforms one after another in float64, lists of dicts
-turned into dicts of arrays.
+images are used, else images of noise, which cost the same but compress worse.  The sample-by-sample loader is that of
+`benchmarks.per_sample`.
 """
 
 import argparse
@@ -18,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import per_sample
 from exercise_code.data import (
     ArrayDataset,
     ComposeTransform,
@@ -49,34 +49,11 @@ MEAN, STD = np.array([0.4914, 0.4822, 0.4465]), np.array([0.2470, 0.2435, 0.2616
 PREPARE = [RescaleTransform(), NormalizeTransform(MEAN, STD), FlattenTransform()]
 
 
-class SampleDataset:
-    """Images in memory, transformed one by one."""
-
-    def __init__(self, images: Any, labels: NDArray, read: Callable[[Any], NDArray] = np.asarray, flip: bool = False):
-        self.images, self.labels, self.read, self.flip = images, labels, read, flip
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        image = self.read(self.images[index])
-        if self.flip and np.random.rand() < 0.5:
-            image = image[:, ::-1]
-        image = image / 255.0
-        image = (image - MEAN) / STD
-        return {"image": image.reshape(-1), "label": self.labels[index]}
-
-
-def sample_batches(dataset: SampleDataset) -> Iterator[dict[str, NDArray]]:
-    """Shuffle, collect dicts until a batch is full, turn them into a dict of arrays."""
-    batch: list[dict[str, Any]] = []
-    for index in np.random.permutation(len(dataset)):
-        batch.append(dataset[index])
-        if len(batch) == BATCH:
-            yield {key: np.array([sample[key] for sample in batch]) for key in batch[0]}
-            batch = []
-    if batch:
-        yield {key: np.array([sample[key] for sample in batch]) for key in batch[0]}
+def sample_by_sample(images: Sequence[Any], labels: NDArray, flip: bool = False) -> per_sample.Loader:
+    steps = [per_sample.Rescale(), per_sample.Normalize(MEAN, STD), per_sample.Flatten()]
+    if flip:
+        steps.insert(0, per_sample.Flip())
+    return per_sample.Loader(per_sample.Images(images, labels, steps), BATCH, shuffle=True)
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -188,8 +165,8 @@ def bench_epochs(images: NDArray, labels: NDArray, rounds: int) -> None:
         "torch DataLoader, 0 workers, normalised beforehand": epoch(
             torch.utils.data.DataLoader(prepared, BATCH, shuffle=True, num_workers=0)
         ),
-        "sample by sample": lambda: epoch(sample_batches(SampleDataset(images, labels)))(),
-        "sample by sample with flips": lambda: epoch(sample_batches(SampleDataset(images, labels, flip=True)))(),
+        "sample by sample": epoch(sample_by_sample(images, labels)),
+        "sample by sample with flips": epoch(sample_by_sample(images, labels, flip=True)),
     }
     taken = in_turn(programs, rounds)
     batches = -(-len(labels) // BATCH)
@@ -212,7 +189,7 @@ def bench_files(images: NDArray, labels: NDArray, rounds: int) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path)
         files = sorted(root.glob("*/*"))
-        slow = SampleDataset(files, np.zeros(len(files), np.int64), lambda path: np.asarray(Image.open(path)))
+        slow = sample_by_sample(files, np.zeros(len(files), np.int64))
 
         def ours() -> None:
             cache._read_once.cache_clear()  # as a program that has just started
@@ -227,7 +204,7 @@ def bench_files(images: NDArray, labels: NDArray, rounds: int) -> None:
             {
                 "ours, nothing decoded yet": ours_first,
                 "ours, decoded by an earlier program": ours,
-                "sample by sample": lambda: epoch(sample_batches(slow))(),
+                "sample by sample": epoch(slow),
             },
             rounds,
         )

@@ -8,16 +8,21 @@ pixels made from the same uint8 images; one epoch includes the loader.
 
 - torch in memory: images normalised once and kept as floats, batches by index, eager mode, fused Adam
 - torch DataLoader: the same tensors through torch.utils.data.DataLoader without workers
-- textbook: one image at a time through the loader, float64, the gradient of the pixels computed and thrown away
 - floor: the four large matrix products of a step, reading the batch and one pass over the seven arrays of Adam
+- one by one: `benchmarks.per_sample`, with a fifth as many validation images on both sides
+- PNG files: ours decodes a folder once and maps the pixels afterwards; one by one decodes in every epoch.  The first
+  epoch opens the folder, decodes it, writes the cache and trains
 """
 
 import argparse
 import multiprocessing
 import os
+import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 BATCH = 256
@@ -32,25 +37,60 @@ def images(count: int) -> tuple[Any, Any]:
     return rng.integers(256, size=(count, 32, 32, 3), dtype=np.uint8), rng.integers(CLASSES, size=count)
 
 
-def ours(count: int, hidden: int) -> Callable[[], float]:
-    from exercise_code.data import (
-        ArrayDataset,
-        ComposeTransform,
-        DataLoader,
-        FlattenTransform,
-        NormalizeTransform,
-        RescaleTransform,
-    )
+def _solver(train: Any, val: Any, hidden: int) -> Any:
+    from exercise_code.data import DataLoader
     from exercise_code.networks import ClassificationNet
     from exercise_code.networks.layer import Relu
     from exercise_code.solver import Solver
 
-    pixels, labels = images(count)
-    chain = ComposeTransform([RescaleTransform(), NormalizeTransform(0.5, 0.25), FlattenTransform()])
-    train = DataLoader(ArrayDataset(pixels, labels, chain), BATCH, shuffle=True)
-    val = DataLoader(ArrayDataset(pixels[:BATCH].copy(), labels[:BATCH], chain), BATCH)
-    solver = Solver(ClassificationNet(Relu(), 2, hidden_size=hidden, std="he"), train, val, verbose=False)
-    return solver._train_epoch
+    net = ClassificationNet(Relu(), 2, hidden_size=hidden, std="he")
+    return Solver(net, DataLoader(train, BATCH, shuffle=True), DataLoader(val, BATCH), verbose=False)
+
+
+def _chain() -> Any:
+    from exercise_code.data import ComposeTransform, FlattenTransform, NormalizeTransform, RescaleTransform
+
+    return ComposeTransform([RescaleTransform(), NormalizeTransform(0.5, 0.25), FlattenTransform()])
+
+
+def _our_images(count: int) -> Any:
+    from exercise_code.data import ArrayDataset
+
+    return ArrayDataset(*images(count), _chain())
+
+
+def ours(count: int, hidden: int, root: Path) -> Callable[[], float]:
+    return _solver(_our_images(count), _our_images(BATCH), hidden)._train_epoch
+
+
+def ours_with_validation(count: int, hidden: int, root: Path) -> Callable[[], None]:
+    solver = _solver(_our_images(count), _our_images(count // 5), hidden)
+    return lambda: solver.train(epochs=1)
+
+
+def _our_folder(root: Path) -> Any:
+    from exercise_code.data import ImageFolderDataset
+
+    return ImageFolderDataset(_chain(), split={"train": 1.0}, root=root)
+
+
+def ours_files(count: int, hidden: int, root: Path) -> Callable[[], float]:
+    os.environ["DATASETS_CACHE"] = str(root.parent / "cache")
+    return _solver(_our_folder(root), _our_images(BATCH), hidden)._train_epoch
+
+
+def ours_first(count: int, hidden: int, root: Path) -> Callable[[], float]:
+    from exercise_code.data import cache
+
+    empty = root.parent / "first"
+    os.environ["DATASETS_CACHE"] = str(empty)
+
+    def epoch() -> float:
+        cache._read_once.cache_clear()  # as a program that has just started
+        shutil.rmtree(empty, ignore_errors=True)
+        return _solver(_our_folder(root), _our_images(BATCH), hidden)._train_epoch()
+
+    return epoch
 
 
 def _torch_net(hidden: int) -> tuple[Any, Any, Any]:
@@ -83,7 +123,7 @@ def _torch_tensors(count: int) -> tuple[Any, Any]:
     return ((torch.from_numpy(pixels).float() / 255 - 0.5) / 0.25).reshape(count, -1), torch.from_numpy(labels)
 
 
-def torch_in_memory(count: int, hidden: int) -> Callable[[], float]:
+def torch_in_memory(count: int, hidden: int, root: Path) -> Callable[[], float]:
     import torch
 
     x, y = _torch_tensors(count)
@@ -97,58 +137,45 @@ def torch_in_memory(count: int, hidden: int) -> Callable[[], float]:
     return _torch_epoch(hidden, batches)
 
 
-def torch_dataloader(count: int, hidden: int) -> Callable[[], float]:
+def torch_dataloader(count: int, hidden: int, root: Path) -> Callable[[], float]:
     from torch.utils.data import DataLoader, TensorDataset
 
     loader = DataLoader(TensorDataset(*_torch_tensors(count)), batch_size=BATCH, shuffle=True)
     return _torch_epoch(hidden, lambda: iter(loader))
 
 
-def textbook(count: int, hidden: int) -> Callable[[], float]:
-    import numpy as np
+def write_pngs(count: int, root: Path) -> None:
+    """The images as PNG files, a folder per class."""
+    from PIL import Image
 
-    pixels, labels = images(count)
-    rng = np.random.default_rng(0)
-    w1, w2 = 0.01 * rng.standard_normal((3072, hidden)), 0.01 * rng.standard_normal((hidden, CLASSES))
-    params = [w1, np.zeros(hidden), w2, np.zeros(CLASSES)]
-    m, v = [np.zeros_like(w) for w in params], [np.zeros_like(w) for w in params]
-    step = 0
-
-    def sample(i: int) -> dict[str, Any]:
-        image = pixels[i].astype(np.float64)
-        image = image / 255
-        image = (image - 0.5) / 0.25
-        return {"image": image.reshape(-1), "label": labels[i]}
-
-    def epoch() -> float:
-        nonlocal step
-        order, losses = rng.permutation(count), []
-        for start in range(0, count, BATCH):
-            samples = [sample(i) for i in order[start : start + BATCH]]
-            x, y = np.array([s["image"] for s in samples]), np.array([s["label"] for s in samples])
-            hidden_in = x @ params[0] + params[1]
-            h = np.maximum(0, hidden_in)
-            logits = h @ params[2] + params[3]
-            e = np.exp(logits - logits.max(axis=1, keepdims=True))
-            p = e / e.sum(axis=1, keepdims=True)
-            losses.append(float(np.mean(-np.log(p[np.arange(len(y)), y]))))
-            d = p.copy()
-            d[np.arange(len(y)), y] -= 1
-            d /= len(y)
-            dh = (d @ params[2].T) * (hidden_in > 0)
-            grads = [x.T @ dh, dh.sum(axis=0), h.T @ d, d.sum(axis=0)]
-            _ = dh @ params[0].T  # the gradient of the pixels, which nobody needs
-            step += 1
-            for i, grad in enumerate(grads):
-                m[i] = 0.9 * m[i] + 0.1 * grad
-                v[i] = 0.999 * v[i] + 0.001 * grad**2
-                params[i] = params[i] - 1e-3 * (m[i] / (1 - 0.9**step)) / (np.sqrt(v[i] / (1 - 0.999**step)) + 1e-8)
-        return float(np.mean(losses))
-
-    return epoch
+    for i, (image, label) in enumerate(zip(*images(count), strict=True)):
+        path = root / f"class{label}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
 
 
-def floor(count: int, hidden: int) -> Callable[[], float]:
+def _per_sample(train_images: Any, train_labels: Any, hidden: int, validation: bool = False) -> Callable[[], float]:
+    from benchmarks.per_sample import Flatten, Images, Loader, Net, Normalize, Rescale, Training
+
+    transforms = [Rescale(), Normalize(0.5, 0.25), Flatten()]
+    pixels, labels = images(len(train_labels) // 5)
+    return Training(
+        Net(hidden, CLASSES),
+        Loader(Images(train_images, train_labels, transforms), BATCH, shuffle=True),
+        Loader(Images(pixels, labels, transforms), BATCH, shuffle=False) if validation else None,
+    ).epoch
+
+
+def per_sample(count: int, hidden: int, root: Path) -> Callable[[], float]:
+    return _per_sample(*images(count), hidden, validation=True)
+
+
+def per_sample_files(count: int, hidden: int, root: Path) -> Callable[[], float]:
+    files = sorted(root.glob("*/*"))
+    return _per_sample(files, [int(path.parent.name[-1]) for path in files], hidden)
+
+
+def floor(count: int, hidden: int, root: Path) -> Callable[[], float]:
     import numpy as np
 
     x = np.random.default_rng(0).standard_normal((BATCH, 3072), dtype=np.float32)
@@ -172,21 +199,27 @@ def floor(count: int, hidden: int) -> Callable[[], float]:
     return epoch
 
 
-SIDES = {
-    "ours": ours,
-    "torch in memory": torch_in_memory,
-    "torch DataLoader": torch_dataloader,
-    "textbook": textbook,
-    "floor": floor,
+# name -> (what makes its epoch, the side of ours that it is compared with)
+SIDES: dict[str, tuple[Callable[..., Any], str]] = {
+    "ours": (ours, "ours"),
+    "torch in memory": (torch_in_memory, "ours"),
+    "torch DataLoader": (torch_dataloader, "ours"),
+    "floor": (floor, "ours"),
+    "ours, validation": (ours_with_validation, "ours, validation"),
+    "one by one, validation": (per_sample, "ours, validation"),
+    "ours, PNG files": (ours_files, "ours, PNG files"),
+    "ours, PNG files, first": (ours_first, "ours, PNG files, first"),
+    "one by one, PNG files": (per_sample_files, "ours, PNG files"),
 }
+FIRST = ("ours, PNG files, first", "one by one, PNG files")
 
 
-def _work(pipe: Any, side: str, count: int, hidden: int, threads: int) -> None:
+def _work(pipe: Any, side: str, count: int, hidden: int, threads: int, root: Path) -> None:
     if side.startswith("torch"):
         import torch
 
         torch.set_num_threads(threads)
-    epoch = SIDES[side](count, hidden)
+    epoch = SIDES[side][0](count, hidden, root)
     epoch()  # warm
     pipe.send("ready")
     while pipe.recv() == "go":
@@ -195,7 +228,7 @@ def _work(pipe: Any, side: str, count: int, hidden: int, threads: int) -> None:
         pipe.send(time.perf_counter() - started)
 
 
-def measure(count: int, hidden: int, rounds: int, threads: int) -> dict[str, list[float]]:
+def measure(count: int, hidden: int, rounds: int, threads: int, root: Path) -> dict[str, list[float]]:
     """Seconds per epoch of every side, by round."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -204,13 +237,15 @@ def measure(count: int, hidden: int, rounds: int, threads: int) -> dict[str, lis
     workers = {}
     for side in SIDES:
         mine, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, side, count, hidden, threads), daemon=True)
+        process = context.Process(target=_work, args=(theirs, side, count, hidden, threads, root), daemon=True)
         process.start()
+        theirs.close()  # so that a side that fails ends the run instead of leaving it waiting
         mine.recv()
         workers[side] = (process, mine)
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     for _ in range(rounds):
         for side, (_, pipe) in workers.items():
+            time.sleep(0.2)  # the last side's BLAS threads spin for a while before they sleep
             pipe.send("go")
             seconds[side].append(pipe.recv())
     for process, pipe in workers.values():
@@ -228,12 +263,19 @@ def main() -> None:
     options = parser.parse_args()
     count, rounds = (4000, 3) if options.quick else (options.images, options.rounds)
     print(f"{count:,} images per epoch, batch {BATCH}, {options.threads} threads, {rounds} rounds")
-    print(f"{'hidden':>6}  {'side':<18} {'s / epoch':>9}  {'ours / theirs':>13}")
-    for hidden in (100, 512):
-        seconds = measure(count, hidden, rounds, options.threads)
-        for side, times in seconds.items():
-            ratio = statistics.median(a / b for a, b in zip(seconds["ours"], times, strict=True))
-            print(f"{hidden:>6}  {side:<18} {statistics.median(times):>9.3f}  {ratio:>13.2f}")
+    print(f"{'hidden':>6}  {'side':<22} {'s / epoch':>9}  {'ours / theirs':>13}")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "images"
+        write_pngs(count, root)
+        for hidden in (100, 512):
+            seconds = measure(count, hidden, rounds, options.threads, root)
+
+            def ratio(mine: str, theirs: str, seconds: dict[str, list[float]] = seconds) -> float:
+                return statistics.median(a / b for a, b in zip(seconds[mine], seconds[theirs], strict=True))
+
+            for side, times in seconds.items():
+                print(f"{hidden:>6}  {side:<22} {statistics.median(times):>9.3f}  {ratio(SIDES[side][1], side):>13.3f}")
+            print(f"{hidden:>6}  {'first epoch from files':<22} {'':>9}  {ratio(*FIRST):>13.3f}")
 
 
 if __name__ == "__main__":

@@ -9,15 +9,24 @@ changed), `step_end`, `epoch_end` and `train_end`.  Subclass `Callback` and over
 ...         self.steps += 1
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exercise_code import diagnostics
+
 
 class Callback:
-    """Does nothing at every event."""
+    """Does nothing at every event.
+
+    >>> class LastLoss(Callback):
+    ...     def epoch_end(self, solver):
+    ...         self.loss = solver.val_loss_history[-1]
+    >>> LastLoss().train_start(solver=None)
+    """
 
     def train_start(self, solver: Any) -> None:
         """Before the first epoch of a call of `train`."""
@@ -36,7 +45,20 @@ class Callback:
 
 
 class ProgressBar(Callback):
-    """A tqdm bar over the epochs with both losses; works in terminals and notebooks."""
+    """A tqdm bar over the epochs with both losses; works in terminals and notebooks.
+
+    >>> class Run:
+    ...     planned_epochs, train_loss_history, val_loss_history = 1, [0.5], []
+    >>> import contextlib, io
+    >>> bar = ProgressBar()
+    >>> with contextlib.redirect_stderr(io.StringIO()) as screen:
+    ...     bar.train_start(Run)
+    ...     Run.val_loss_history.append(0.7)
+    ...     bar.epoch_end(Run)
+    ...     bar.train_end(Run)
+    >>> "val=0.7000" in screen.getvalue()
+    True
+    """
 
     def train_start(self, solver: Any) -> None:
         from tqdm.auto import tqdm
@@ -53,7 +75,11 @@ class ProgressBar(Callback):
 
 
 class LivePlot(Callback):
-    """Redraw the loss curves in the notebook after every `every` epochs."""
+    """Redraw the loss curves in the notebook after every `every` epochs.
+
+    >>> LivePlot(every=5).every      # Solver(..., callbacks=[LivePlot(every=5)])
+    5
+    """
 
     def __init__(self, every: int = 1):
         self.every = _interval(every)
@@ -86,6 +112,17 @@ class UpdateRatio(Callback):
 
     Attributes:
         ratios: name -> one number per measured step.
+
+    >>> class Run:
+    ...     num_operation = 0
+    ...     class model:
+    ...         params = {"W1": np.array([3.0, 4.0])}
+    >>> callback = UpdateRatio()
+    >>> callback.before_step(Run)
+    >>> Run.model.params["W1"] = np.array([3.0, 4.01])
+    >>> callback.step_end(Run)
+    >>> round(callback.ratios["W1"][0], 6)
+    0.002
     """
 
     def __init__(self, every: int = 10):
@@ -100,9 +137,8 @@ class UpdateRatio(Callback):
 
     def step_end(self, solver: Any) -> None:
         for name, old in self._before.items():
-            size = float(np.linalg.norm(old))
-            change = float(np.linalg.norm(solver.model.params[name] - old))
-            self.ratios.setdefault(name, []).append(change / size if size else float("nan"))
+            ratio = diagnostics.update_ratio(old, solver.model.params[name])
+            self.ratios.setdefault(name, []).append(ratio)
 
 
 class GradientNorms(Callback):
@@ -110,6 +146,15 @@ class GradientNorms(Callback):
 
     Attributes:
         norms: name -> one number per measured step.
+
+    >>> class Run:
+    ...     num_operation = 0
+    ...     class model:
+    ...         grads = {"W1": np.array([3.0, 4.0])}
+    >>> callback = GradientNorms()
+    >>> callback.before_step(Run)
+    >>> callback.norms
+    {'W1': [5.0]}
     """
 
     def __init__(self, every: int = 10):
@@ -127,6 +172,15 @@ class DeadUnits(Callback):
 
     Attributes:
         fractions: name of the weight matrix -> one number (0 to 1) per epoch.
+
+    >>> class Run:
+    ...     class model:
+    ...         grads = {"W1": np.ones((3, 2)), "b1": np.array([0.0, 0.3]), "W2": np.ones((2, 4)), "b2": np.ones(4)}
+    >>> callback = DeadUnits()
+    >>> callback.before_step(Run)
+    >>> callback.epoch_end(Run)
+    >>> callback.fractions
+    {'W1': [0.5]}
     """
 
     def __init__(self) -> None:
@@ -134,15 +188,17 @@ class DeadUnits(Callback):
         self._alive: dict[str, NDArray] = {}
 
     def before_step(self, solver: Any) -> None:
-        hidden = [f"b{i}" for i in range(1, solver.model.num_layer)]
-        for name in hidden:
-            if name in solver.model.grads:
-                moved = solver.model.grads[name] != 0
-                self._alive[name] = self._alive.get(name, np.zeros_like(moved)) | moved
+        grads = solver.model.grads
+        numbers = sorted(int(name[1:]) for name in grads if re.fullmatch(r"W\d+", name))
+        for i in numbers[:-1]:  # the last layer's units are the logits
+            for name in (f"b{i}", f"beta{i}"):  # under batch norm the layer has no bias
+                if name in grads:
+                    moved = grads[name] != 0
+                    self._alive[f"W{i}"] = self._alive.get(f"W{i}", np.zeros_like(moved)) | moved
 
     def epoch_end(self, solver: Any) -> None:
         for name, alive in self._alive.items():
-            self.fractions.setdefault(f"W{name[1:]}", []).append(float(1 - alive.mean()))
+            self.fractions.setdefault(name, []).append(float(1 - alive.mean()))
         self._alive = {}
 
 
@@ -153,6 +209,17 @@ class StopOnNaN(Callback):
 
     Raises:
         FloatingPointError: before the step that would spoil the weights.
+
+    >>> class Run:
+    ...     num_operation = 6
+    ...     class opt:
+    ...         lr = 10.0
+    ...     class model:
+    ...         grads = {"W1": np.array([np.nan])}
+    >>> StopOnNaN().before_step(Run)      # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    FloatingPointError: step 7: the gradient of W1 is not finite (learning rate 10): try a smaller one, ...
     """
 
     def before_step(self, solver: Any) -> None:
@@ -165,7 +232,12 @@ class StopOnNaN(Callback):
 
 
 class Checkpoint(Callback):
-    """Write `path` after every `every` epochs, so that `exercise_code.checkpoint.resume` can go on from there."""
+    """Write `path` after every `every` epochs, so that `exercise_code.checkpoint.resume` can go on from there.
+
+    >>> callback = Checkpoint("models/run.npz", every=5)      # Solver(..., callbacks=[callback])
+    >>> callback.path.name, callback.every
+    ('run.npz', 5)
+    """
 
     def __init__(self, path: str | Path, every: int = 1):
         if every < 1:

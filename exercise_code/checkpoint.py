@@ -38,7 +38,19 @@ HISTORIES = ("train_loss_history", "val_loss_history", "train_batch_loss", "lr_h
 
 
 def save(solver: Any, path: str | Path) -> Path:
-    """Write the state of a Solver to path (`.npz`), by way of a temporary file, and return the path."""
+    """Write the state of a Solver to path (`.npz`), by way of a temporary file, and return the path.
+
+    The `Checkpoint` callback of the module's example calls it after epochs; by hand:
+
+    >>> import tempfile
+    >>> from exercise_code.networks import ClassificationNet
+    >>> from exercise_code.solver import Solver
+    >>> samples = [{"image": [float(i), 1.0], "label": i % 2} for i in range(8)]
+    >>> solver = Solver(ClassificationNet(input_size=2, num_classes=2), samples[:4], samples[4:], verbose=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(solver, f"{folder}/start.npz").name
+    'start.npz'
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.ndarray] = {}
@@ -124,8 +136,13 @@ def _generators(solver: Any) -> list[np.random.Generator]:
         queue = list(getattr(transform, "transforms", [])) + queue
         if isinstance(getattr(transform, "rng", None), np.random.Generator) and transform.rng not in found:
             found.append(transform.rng)
-    if isinstance(getattr(solver.model, "rng", None), np.random.Generator):  # dropout masks
-        found.append(solver.model.rng)
+    model: Any = solver.model
+    while model is not None:  # dropout masks and gates, of the network, of its layers, and of a network inside it
+        for part in (model, *vars(model).get("_layers", ())):
+            own = getattr(part, "__dict__", {}).get("rng")
+            if isinstance(own, np.random.Generator) and not any(own is other for other in found):
+                found.append(own)
+        model = vars(model).get("model")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Quick questions to ask a classifier: is its first loss right, what does it confuse, which mistakes is it surest of?"""
+"""Quick questions to ask a classifier: is its first loss right, which units are dead, what does it confuse?"""
 
 import math
 
@@ -16,6 +16,45 @@ def expected_initial_loss(num_classes: int) -> float:
     """
     ### BEGIN SOLUTION 04_grid_search
     return math.log(num_classes)
+    ### END SOLUTION
+
+
+def update_ratio(before: NDArray, after: NDArray) -> float:
+    """Size of an update relative to the weights, `||after - before|| / ||before||`; nan for weights that were all 0.
+
+    About 1e-3 per step is healthy (lecture 001).  Measured from the weights themselves it holds for every optimizer;
+    learning rate times gradient is the update of plain SGD alone.
+
+    Args:
+        before: weights of one layer before the step, any shape.
+        after: the same weights after it.
+
+    >>> import numpy as np
+    >>> update_ratio(np.array([[3.0, 4.0]]), np.array([[3.0, 4.005]]))      # doctest: +ELLIPSIS
+    0.00099...
+    """
+    ### BEGIN SOLUTION 02_solver
+    size = float(np.linalg.norm(before))
+    change = float(np.linalg.norm(after - before))
+    return change / size if size else float("nan")
+    ### END SOLUTION
+
+
+def dead_units(out: NDArray) -> NDArray:
+    """Tell which ReLU units are dead on a set of samples: silent for every one of them, so that nothing moves their weights.
+
+    Args:
+        out: (N, M) outputs of M ReLU units for N >= 1 samples, all >= 0.
+
+    Returns:
+        (M,) bool, True for a unit whose output is 0 for all N samples.
+
+    >>> import numpy as np
+    >>> dead_units(np.array([[0.0, 0.0, 2.0], [0.0, 0.3, 1.0]])).tolist()
+    [True, False, False]
+    """
+    ### BEGIN SOLUTION 01_sigmoid
+    return np.max(out, axis=0) <= 0
     ### END SOLUTION
 
 
@@ -50,6 +89,10 @@ def worst_mistakes(logits: NDArray, labels: ArrayLike, count: int = 10) -> NDArr
 
     Returns:
         (K,) int64 indices, K <= count; sureness is the softmax probability of the predicted class.
+
+    >>> import numpy as np
+    >>> worst_mistakes(np.array([[3.0, 0.0], [0.0, 9.0], [5.0, 0.0]]), np.array([1, 0, 0]), 2).tolist()
+    [1, 0]
     """
     labels = np.asarray(labels)
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -16,26 +16,10 @@ from numpy.typing import NDArray
 from exercise_code.callbacks import Callback
 from exercise_code.hyperparameter_tuning import Trial, find_best_config
 from exercise_code.networks.classification_net import Network
+from exercise_code.networks.loss import log_softmax
 from exercise_code.solver import Solver
 
 TIE_BREAK = 1e-6  # share of the mean probability in a vote
-
-
-def log_probabilities(logits: NDArray) -> NDArray:
-    """Logarithm of the softmax, `z - log(sum_c exp(z_c))` per row, finite for every finite input.
-
-    Args:
-        logits: (N, C) floats.
-
-    Returns:
-        (N, C) in the dtype of logits, <= 0; a new array.
-
-    >>> log_probabilities(np.array([[0.0, 1000.0]])).tolist()
-    [[-1000.0, 0.0]]
-    """
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted
 
 
 class Ensemble(Network):
@@ -97,7 +81,7 @@ class Ensemble(Network):
         of `CrossEntropyFromLogits` is the ensemble's own; an underflowing p counts as the smallest positive float.
         """
         own = [self._predict(member, X) for member in self.members]
-        probabilities = np.stack([np.exp(log_probabilities(logits.astype(np.float64))) for logits in own])  # (K, N, C)
+        probabilities = np.stack([np.exp(log_softmax(logits.astype(np.float64))) for logits in own])  # (K, N, C)
         p = np.tensordot(self.weights, probabilities, axes=1)
         if self.combine == "vote":
             votes = np.zeros_like(p)

@@ -14,9 +14,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from exercise_code.data import ArrayDataset, DataLoader
-from exercise_code.ensembles import log_probabilities
 from exercise_code.networks import ClassificationNet
 from exercise_code.networks.layer import LeakyRelu, Relu, Sigmoid, Tanh
+from exercise_code.networks.loss import log_softmax
 from exercise_code.networks.optimizer import SGD, Adam, SGDMomentum
 from exercise_code.solver import Solver
 
@@ -143,7 +143,7 @@ class ClassificationNetEstimator(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
         """Return (N, C) float32 probabilities for X (N, D), columns in the order of `classes_`."""
-        return np.exp(log_probabilities(self._logits(X)))
+        return np.exp(log_softmax(self._logits(X)))
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Return the (N,) most probable labels for X (N, D), in the dtype of the labels of `fit`."""

@@ -116,6 +116,14 @@ def loss_plane(
     """Loss of one batch at `w + alpha * directions[0] + beta * directions[1]`; otherwise like `loss_slice`.
 
     alphas and betas are 21 positions from -1 to 1 unless given, 441 forward passes: take some hundred samples, not all.
+
+    >>> import numpy as np
+    >>> from exercise_code.networks import ClassificationNet
+    >>> from exercise_code.networks.loss import MSE
+    >>> net = ClassificationNet(num_layer=1, input_size=1, num_classes=1, std=0.0, dtype=np.float64)
+    >>> weight, bias = ({"W1": np.full((1, 1), a), "b1": np.full(1, b)} for a, b in ((1.0, 0.0), (0.0, 1.0)))
+    >>> loss_plane(net, MSE, np.ones((1, 1)), np.zeros((1, 1)), (weight, bias), [0, 1], [0, 2]).losses.tolist()
+    [[0.0, 4.0], [1.0, 9.0]]
     """
     probe = Probe(model, loss_func, x, y)
     rows, columns = (np.linspace(-1, 1, 21) if at is None else np.array(at, dtype=np.float64) for at in (alphas, betas))
@@ -141,7 +149,7 @@ class GradientProbe:
     def smoothness(self) -> NDArray:
         """`change / distance` for each step (S,), with distance = step * ||g||; 0 where the gradient is 0."""
         distance = self.step_sizes * self.grad_norm
-        return np.divide(self.changes, distance, out=np.zeros_like(self.changes), where=distance > 0)
+        return np.divide(self.changes, distance, out=np.zeros_like(self.changes), where=distance != 0)
 
     @property
     def beta(self) -> float:
@@ -264,8 +272,9 @@ def probe_training(
                 probes.append(
                     probe_gradient(twin, loss_func, x, y, learning_rate * np.asarray(factors, dtype=np.float64))
                 )
-            opt.backward(twin.forward(x), y)
-            opt.step()
+            with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows in the probes
+                opt.backward(twin.forward(x), y)
+                opt.step()
             step += 1
         if step == before:
             raise ValueError("the loader gave no batch: its batch_size is larger than the data set")

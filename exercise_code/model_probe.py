@@ -102,6 +102,14 @@ def cast(model: Any, dtype: np.dtype) -> None:
     """Turn every floating-point array and dtype that hangs on a model into another type, in place.
 
     An array that is held in two places is one array afterwards too.
+
+    >>> class Model:
+    ...     pass
+    >>> model = Model()
+    >>> model.params = {"W1": np.ones(2, np.float32), "labels": np.ones(2, np.int64)}
+    >>> cast(model, np.dtype(np.float64))
+    >>> [array.dtype.name for array in model.params.values()]
+    ['float64', 'int64']
     """
     done: dict[int, Any] = {}
     alive: list[Any] = []  # ids are only unique among living objects

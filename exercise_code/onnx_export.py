@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from exercise_code.data.augmentation import Cutout, RandomCrop, RandomHorizontalFlip
 from exercise_code.data.transforms import FlattenTransform, merge_affine
+from exercise_code.onnx_graph import ExportError, OnnxGraph, add_network
 
 OPSET = 18
 IR_VERSION = 10
+BOOKKEEPING = 64  # an integer tensor up to this size is a shape, a list of axes or an index
 AUGMENTATIONS = (
     RandomHorizontalFlip,
     RandomCrop,
@@ -23,15 +25,12 @@ AUGMENTATIONS = (
 )  # change training images only, so they have no place in the file
 
 
-class ExportError(ValueError):
-    """The network or its preprocessing cannot be written as ONNX; the message names the offending part."""
-
-
 def export_onnx(model: Any, path: str | Path, *, input_shape: tuple[int, int, int], transform: Any = None) -> Path:
     """Write model to path and check the file against the model before returning.
 
     Args:
-        model: a `ClassificationNet` or a `torch.nn.Module` (put into evaluation mode for the export).
+        model: a NumPy network (see `exercise_code.onnx_graph`) or any `torch.nn.Module`, also a class of your own (exported in evaluation mode, and left
+            in the mode and on the device it was in).
         path: the `.onnx` file; its folder is created.
         input_shape: (C, H, W) of one image.
         transform: the transform of the validation images: Rescale (from 0..255), Normalize, Flatten, or a
@@ -42,14 +41,26 @@ def export_onnx(model: Any, path: str | Path, *, input_shape: tuple[int, int, in
         The path.
 
     Raises:
-        ExportError: a part has no ONNX rule, or onnxruntime's logits differ from the model's.
+        ExportError: a part has no ONNX rule (the message names the layer), the model does not turn (N, C, H, W) into
+            logits (N, classes), or onnxruntime's logits differ from the model's.
+
+    >>> import tempfile
+    >>> from exercise_code.data import RescaleTransform
+    >>> from exercise_code.networks import ClassificationNet
+    >>> net = ClassificationNet(input_size=12, hidden_size=5, num_classes=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = export_onnx(net, f"{folder}/model.onnx", input_shape=(3, 2, 2), transform=RescaleTransform())
+    ...     count_parameters(path.read_bytes())      # 12 * 5 + 5 + 5 * 4 + 4, and scale and shift of three channels
+    95
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     scale, shift = _pixel_affine(transform, channels=input_shape[0])
     is_torch = any(base.__module__.startswith("torch.") for base in type(model).__mro__)
     if is_torch:
-        proto_bytes, predict = _torch_bytes(model, input_shape, scale, shift)
+        from exercise_code.labs.onnx_torch import torch_bytes
+
+        proto_bytes, predict = torch_bytes(model, input_shape, scale, shift)
     else:
         proto_bytes, predict = _numpy_bytes(model, input_shape, scale, shift)
     _check(proto_bytes, predict, input_shape)
@@ -84,112 +95,41 @@ def _flatten_chain(transform: Any) -> list[Any]:
 
 
 def _numpy_bytes(model: Any, input_shape: tuple[int, int, int], scale: NDArray, shift: NDArray) -> tuple[bytes, Any]:
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
     channels = input_shape[0]
-    nodes: list[Any] = []
-    weights: dict[str, Any] = {}
-
-    def tensor(name: str, values: NDArray) -> str:
-        weights[name] = numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
-        return name
-
-    def node(kind: str, inputs: list[str], **attributes: Any) -> str:
-        output = f"{kind.lower()}_{len(nodes)}"
-        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    x = node("Mul", ["images", tensor("scale", scale.reshape(channels, 1, 1))])
-    x = node("Add", [x, tensor("shift", shift.reshape(channels, 1, 1))])
-    x = node("Transpose", [x], perm=[0, 2, 3, 1])  # (N, H, W, C), the order FlattenTransform flattens in
-    x = node("Flatten", [x], axis=1)
-    for i, (w, b) in enumerate(model.inference_layers(), start=1):
-        x = node("Gemm", [x, tensor(f"W{i}", w), tensor(f"b{i}", b)])
-        if i < model.num_layer:
-            kind, attributes = _activation_rule(model.activation)
-            x = node(kind, [x], **attributes)
-    nodes[-1].output[0] = "logits"
-    graph = helper.make_graph(
-        nodes,
-        "classification_net",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", *input_shape])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", model.num_classes])],
-        initializer=list(weights.values()),
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    graph = OnnxGraph()
+    x = graph.node("Mul", ["images", graph.tensor(scale.reshape(channels, 1, 1), "scale")])
+    x = graph.node("Add", [x, graph.tensor(shift.reshape(channels, 1, 1), "shift")])
+    x = graph.node("Transpose", [x], perm=[0, 2, 3, 1])  # (N, H, W, C), the order FlattenTransform flattens in
+    model.eval()
+    x = add_network(graph, model, graph.node("Flatten", [x], axis=1))
+    last = graph.nodes[-1]
+    if list(last.output) != [x]:
+        raise ExportError(
+            f"expected the name of the last node's output, {last.output[0]}, from the ONNX rule, got {x!r}"
+        )
+    last.output[0] = "logits"
 
     def predict(images: NDArray) -> NDArray:
         pixels = images.transpose(0, 2, 3, 1) * scale + shift
         model.eval()
         return model.forward(pixels.reshape(len(pixels), -1))
 
-    return proto.SerializeToString(deterministic=True), predict
-
-
-def _activation_rule(activation: Any) -> tuple[str, dict[str, Any]]:
-    name = type(activation).__name__
-    rules: dict[str, tuple[str, dict[str, Any]]] = {
-        "Sigmoid": ("Sigmoid", {}),
-        "Tanh": ("Tanh", {}),
-        "Relu": ("Relu", {}),
-        "Elu": ("Elu", {"alpha": float(getattr(activation, "alpha", 1.0))}),
-        "LeakyRelu": ("LeakyRelu", {"alpha": float(getattr(activation, "slope", 0.01))}),
-    }
-    if name not in rules:
-        raise ExportError(f"activation {name} has no ONNX rule: expected one of {', '.join(rules)}")
-    return rules[name]
-
-
-def _torch_bytes(model: Any, input_shape: tuple[int, int, int], scale: NDArray, shift: NDArray) -> tuple[bytes, Any]:
-    import contextlib
-    import io
-    import logging
-
-    import torch
-
-    class WithPreprocessing(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = model
-            self.register_buffer("scale", torch.from_numpy(scale.reshape(1, -1, 1, 1)))
-            self.register_buffer("shift", torch.from_numpy(shift.reshape(1, -1, 1, 1)))
-
-        def forward(self, images: Any) -> Any:
-            return self.inner(images * self.scale + self.shift)
-
-    wrapped = WithPreprocessing().cpu().eval()
-    sample = torch.zeros((2, *input_shape))
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    quiet = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            program: Any = torch.onnx.export(
-                wrapped,
-                (sample,),
-                input_names=["images"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("N")},),
-                opset_version=OPSET,
-                dynamo=True,
-                verbose=False,
-            )
-    except Exception as error:  # the exporter raises many kinds; the first line of its message names the layer
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ExportError(f"torch could not write {type(model).__name__} as ONNX: {first_line}") from error
-    proto = program.model_proto
-    proto.ir_version = IR_VERSION
-    for value in [*proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.initializer]:
-        value.doc_string = ""
-        if hasattr(value, "metadata_props"):
-            del value.metadata_props[:]  # source lines with paths of this machine
-    del proto.metadata_props[:]
-    del proto.graph.metadata_props[:]
-    del proto.graph.value_info[:]
-
-    def predict(images: NDArray) -> NDArray:
-        with torch.no_grad():
-            return wrapped(torch.from_numpy(images)).numpy()
-
+    shape = predict(np.zeros((1, *input_shape), np.float32)).shape
+    if len(shape) != 2:
+        raise ExportError(f"expected logits (N, classes) from {type(model).__name__}, got shape {shape} for one image")
+    proto = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "classification_net",
+            [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", *input_shape])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", shape[1]])],
+            initializer=list(graph.weights.values()),
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
     return proto.SerializeToString(deterministic=True), predict
 
 
@@ -217,8 +157,26 @@ def _check(proto_bytes: bytes, predict: Any, input_shape: tuple[int, int, int]) 
 
 
 def count_parameters(proto_bytes: bytes) -> int:
-    """Number of entries in the weights of an ONNX file."""
+    """Number of entries in the tensors of an ONNX file, running statistics included.
+
+    Integer tensors of up to 64 entries are shapes and indices and do not count; so does the scorer count.
+
+    See `export_onnx` for an example.
+
+    >>> from onnx import TensorProto, helper, numpy_helper
+    >>> weights = numpy_helper.from_array(np.zeros((3, 4), np.float32), "W1")
+    >>> graph = helper.make_graph([], "empty", [], [], initializer=[weights])
+    >>> count_parameters(helper.make_model(graph).SerializeToString())
+    12
+    """
     import onnx
 
     graph = onnx.load_from_string(proto_bytes).graph
-    return sum(math.prod(tensor.dims) for tensor in graph.initializer)
+    tensors = [*graph.initializer]
+    tensors += [attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t")]
+    return sum(
+        math.prod(tensor.dims)
+        for tensor in tensors
+        if math.prod(tensor.dims) > BOOKKEEPING
+        or tensor.data_type not in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+    )

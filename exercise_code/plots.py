@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from exercise_code.diagnostics import worst_mistakes
 
 GOOD, BAD, MUTED = "#1b7f5c", "#c2452d", "#7a828c"
+INK, TRAIN, DEV = "#22272e", "#3b6ea8", "#d17a22"
 
 
 def _style(axes: Any) -> None:
@@ -17,7 +18,12 @@ def _style(axes: Any) -> None:
 
 
 def show_images(images: NDArray, titles: Sequence[str] = (), *, columns: int = 10, wrong: Sequence[bool] = ()) -> Any:
-    """Draw images (N, H, W, C) uint8 in a grid; titles below each, red where `wrong` is set."""
+    """Draw images (N, H, W, C) uint8 in a grid; titles below each, red where `wrong` is set.
+
+    >>> figure = show_images(np.zeros((3, 8, 8, 3), np.uint8), ["cat", "dog", "cat"], columns=2)
+    >>> len(figure.axes)
+    4
+    """
     import matplotlib.pyplot as plt
 
     rows = -(-len(images) // columns)
@@ -35,7 +41,14 @@ def show_images(images: NDArray, titles: Sequence[str] = (), *, columns: int = 1
 
 
 def plot_losses(solvers: Mapping[str, Any]) -> Any:
-    """Training (dashed) and validation (solid) loss per epoch for each Solver, the best epoch marked."""
+    """Training (dashed) and validation (solid) loss per epoch for each Solver, the best epoch marked.
+
+    >>> class Run:
+    ...     train_loss_history, val_loss_history = [1.2, 0.8], [1.1, 0.9]
+    ...     best_model_stats = {"epoch": 2, "val_loss": 0.9, "train_loss": 0.8}
+    >>> [line.get_label() for line in plot_losses({"net": Run}).axes[0].lines[:2]]
+    ['net, training', 'net, validation']
+    """
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4))
@@ -58,6 +71,11 @@ def plot_search(trials: Sequence[Any], x: str, y: str | None = None, *, log: boo
     """Validation accuracy of every trial against one hyper-parameter, or over a plane of two (colour = accuracy).
 
     Diverged trials are drawn as crosses.
+
+    >>> from exercise_code.hyperparameter_tuning import Trial
+    >>> trials = [Trial({"learning_rate": lr}, 1.0, accuracy, 0.5, 3) for lr, accuracy in ((1e-3, 0.4), (1e-2, 0.5))]
+    >>> plot_search(trials, "learning_rate").axes[0].texts[0].get_text()
+    'best 50.0 %'
     """
     import matplotlib.pyplot as plt
 
@@ -99,7 +117,12 @@ def plot_search(trials: Sequence[Any], x: str, y: str | None = None, *, log: boo
 
 
 def plot_confusion(counts: ArrayLike, classes: Sequence[str]) -> Any:
-    """Confusion matrix (C, C) of counts as row percentages: row = true class, column = prediction."""
+    """Confusion matrix (C, C) of counts as row percentages: row = true class, column = prediction.
+
+    >>> figure = plot_confusion([[9, 1], [5, 5]], ["cat", "dog"])
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['90', '10', '50', '50']
+    """
     import matplotlib.pyplot as plt
 
     counts = np.asarray(counts, dtype=float)
@@ -125,6 +148,11 @@ def plot_worst_mistakes(
 
     Raises:
         ValueError: there is no mistake to show.
+
+    >>> logits = np.array([[2.0, 0.0], [0.0, 3.0]])
+    >>> figure = plot_worst_mistakes(np.zeros((2, 8, 8, 3), np.uint8), logits, [0, 0], ["cat", "dog"])
+    >>> figure.axes[0].get_title()
+    'dog 95 %\\nis cat'
     """
     labels = np.asarray(labels)
     worst = worst_mistakes(logits, labels, count)

@@ -10,7 +10,12 @@ from exercise_code.plots import BAD, _style
 
 
 def plot_loss_slice(slices: Mapping[str, LossSlice], *, log: bool = False) -> Any:
-    """Loss along one direction, a curve per network, with the network itself at 0; gaps where the loss is not finite."""
+    """Loss along one direction, a curve per network, with the network itself at 0; gaps where the loss is not finite.
+
+    >>> line = LossSlice(np.array([-1.0, 0.0, 1.0]), np.array([2.0, 1.0, np.nan]))
+    >>> plot_loss_slice({"net": line}).axes[0].get_ylabel()
+    'loss'
+    """
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4))
@@ -32,6 +37,10 @@ def plot_loss_plane(planes: Mapping[str, LossPlane]) -> Any:
     """Loss over a plane of two directions as contours, one panel per network on one colour scale; a cross is the network.
 
     Levels are even on a log scale, since far from the minimum the loss grows by orders of magnitude.
+
+    >>> plane = LossPlane(np.array([-1.0, 0.0, 1.0]), np.array([0.0, 1.0]), np.array([[2.0, 3.0], [1.0, 2.0], [2.0, 4.0]]))
+    >>> plot_loss_plane({"net": plane}).axes[0].get_title()
+    'net'
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
@@ -67,6 +76,12 @@ def plot_smoothness(histories: Mapping[str, SmoothnessHistory]) -> Any:
 
     Over the steps of training: the range of losses along the gradient, the range of the gradient's change, and the
     effective beta-smoothness; narrow bands and low curves are smooth.
+
+    >>> from exercise_code.landscape import GradientProbe
+    >>> probe = GradientProbe(np.array([0.5, 1.0]), 3.0, 2.0, np.array([2.0, 1.5]), np.array([1.0, 3.0]))
+    >>> figure = plot_smoothness({"net": SmoothnessHistory(np.array([0, 5]), (probe, probe))})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['loss along the gradient', 'change of the gradient', 'effective $\\\\beta$-smoothness']
     """
     import matplotlib.pyplot as plt
 

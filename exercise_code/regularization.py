@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exercise_code.callbacks import Callback
-from exercise_code.networks.classification_net import Network
+from exercise_code.networks.network import NetworkAround
 from exercise_code.networks.optimizer_base import decays
 
 
@@ -107,7 +107,7 @@ class L2(Penalty):
         return cls(weight_decay / 2)
 
 
-class Penalized(Network):
+class Penalized(NetworkAround):
     """A network with further penalties in its loss and gradient; it shares the parameters of the one it is made from.
 
     Train this one, then go on with either: both are the same weights, and whatever is not about penalties (sizes, saving,
@@ -130,24 +130,10 @@ class Penalized(Network):
     def __init__(self, model: Any, *penalties: Penalty, names: Iterable[str] | None = None):
         if not penalties:
             raise ValueError("expected at least one penalty such as L1(1e-4), got none")
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.penalties = penalties
         self.params, self.grads = model.params, model.grads
-        self.names = _chosen(model.params, names)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "model" or name.startswith("__"):  # while a copy is being made there is no inner network yet
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        return getattr(self.model, name)
-
-    def buffers(self) -> dict[str, NDArray]:
-        """Those of the inner network."""
-        return self.model.buffers()
-
-    def load_buffers(self, buffers: Mapping[str, NDArray]) -> None:
-        """Hand them to the inner network."""
-        self.model.load_buffers(buffers)
+        self.names = chosen_names(model.params, names)
 
     def forward(self, X: NDArray) -> NDArray:
         """Output of the inner network; in training mode `reg` gets one more entry per penalty and parameter."""
@@ -175,8 +161,8 @@ def magnitude_masks(
 ) -> dict[str, NDArray]:
     """Choose the smallest weights to drop (Han et al. 2015); the count of what is left is the L0 norm of lecture 001.
 
-    Louizos et al. (2017), whom the lecture cites, train with a smooth stand-in of L0 instead; dropping by size needs no
-    change of training and is the usual first try.
+    Louizos et al. (2017), whom the lecture cites, train with a smooth stand-in of L0 instead (`exercise_code.l0_gates`);
+    dropping by size needs no change of training and is the usual first try.
 
     Args:
         params: name -> weights; not changed.
@@ -202,7 +188,7 @@ def magnitude_masks(
         raise ValueError(f"fraction must lie in [0, 1], got {fraction!r}")
     if scope not in ("global", "layer"):
         raise ValueError(f'scope must be "global" or "layer", got {scope!r}')
-    chosen = _chosen(params, names)
+    chosen = chosen_names(params, names)
     masks = {}
     for group in [chosen] if scope == "global" else [[name] for name in chosen]:
         sizes = np.concatenate([np.abs(params[name]).ravel() for name in group])
@@ -291,7 +277,12 @@ def count_nonzeros(params: Mapping[str, NDArray]) -> dict[str, tuple[int, int]]:
     return table | {"all": (sum(n for n, _ in table.values()), sum(size for _, size in table.values()))}
 
 
-def _chosen(params: Mapping[str, NDArray], names: Iterable[str] | None) -> list[str]:
+def chosen_names(params: Mapping[str, NDArray], names: Iterable[str] | None) -> list[str]:
+    """The given names, or without any those of the weight matrices; ValueError for an unknown name or an empty choice.
+
+    >>> chosen_names({"W1": np.zeros(2), "b1": np.zeros(2)}, None)
+    ['W1']
+    """
     chosen = [name for name in params if decays(name)] if names is None else list(names)
     unknown = [name for name in chosen if name not in params]
     if unknown or not chosen:

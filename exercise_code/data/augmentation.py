@@ -21,6 +21,12 @@ class Augmentation(ABC):
 
     Args:
         rng: source of the draws.
+
+    >>> class Shuffled(Augmentation):
+    ...     def _change(self, images):
+    ...         return self.rng.permutation(images, axis=1)
+    >>> Shuffled(np.random.default_rng(0)).batch(np.zeros((2, 4, 4, 3), np.uint8)).shape
+    (2, 4, 4, 3)
     """
 
     def __init__(self, rng: np.random.Generator):

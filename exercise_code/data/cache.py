@@ -76,6 +76,13 @@ def fingerprint(root: Path | str) -> str:
     """Return a sha256 over the path, size and modification time (ns) of every file of a folder; no file is opened.
 
     Hidden folders are left out, as the readers do.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     before = fingerprint(folder)
+    ...     size = Path(folder, "1.png").write_bytes(b"pixels")
+    ...     before == fingerprint(folder)
+    False
     """
     return _digest(sorted(_listing(Path(root))))
 

@@ -24,6 +24,16 @@ def read_class_folders(
     Raises:
         DatasetError: no classes, an empty class, other classes in another folder, an unreadable image, or
             differing sizes without `size`.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("cat", "dog"):
+    ...         (Path(folder) / "train" / name).mkdir(parents=True)
+    ...         Image.new("RGB", (6, 4)).save(Path(folder) / "train" / name / "1.png")
+    ...     images, labels, classes = read_class_folders([Path(folder) / "train"])
+    >>> images.shape, labels.tolist(), classes
+    ((2, 4, 6, 3), [0, 1], ('cat', 'dog'))
     """
     classes = _class_names(folders[0])
     files: list[tuple[Path, int]] = []

@@ -19,7 +19,16 @@ DEFAULT_SPLIT = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
 class Dataset(ABC):
-    """A sequence of samples; each is a dict with at least "image" and "label"."""
+    """A sequence of samples; each is a dict with at least "image" and "label".
+
+    >>> class Squares(Dataset):
+    ...     def __len__(self):
+    ...         return 3
+    ...     def __getitem__(self, index):
+    ...         return {"image": np.full((2, 2, 1), index**2), "label": index}
+    >>> Squares()[2]["image"].ravel().tolist()
+    [4, 4, 4, 4]
+    """
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -53,18 +62,23 @@ class ArrayDataset(Dataset):
         self.labels = labels
         self.transform = transform
         self.classes = tuple(classes)
-        self._indices = np.arange(len(labels))
+        self._indices = np.arange(len(labels))  # which of the images are this data set's own; a part has fewer
 
     def __len__(self) -> int:
+        """Number of samples of this data set."""
+        ### BEGIN SOLUTION 02_solver
         return len(self._indices)
+        ### END SOLUTION
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return `{"image": transformed image, "label": int}`; IndexError beyond the end."""
+        ### BEGIN SOLUTION 02_solver
         i = self._indices[index]
         image = self.images[i]
         if self.transform is not None:
             image = self.transform(image)
         return {"image": image, "label": int(self.labels[i])}
+        ### END SOLUTION
 
     def batch(self, indices: NDArray) -> dict[str, NDArray]:
         """Return `{"image": (B, ...), "label": (B,) int64}`, new arrays, for indices (B,) into this data set."""
@@ -118,7 +132,7 @@ class ImageFolderDataset(ArrayDataset):
         download_url: str | None = None,
         size: int | tuple[int, int] | None = None,
     ):
-        images, labels, classes = _load(root, download_url, size)
+        images, labels, classes = load_images(root, download_url, size)
         super().__init__(images, labels, transform, classes)
         self.root = root
         self.mode = mode
@@ -132,22 +146,40 @@ class ImageFolderDataset(ArrayDataset):
 
     @staticmethod
     def select_split(n: int, mode: str, split: Mapping[str, float]) -> NDArray:
-        """Return the indices (int64) of the part `mode` among n images."""
+        """Return the indices (int64) of the part `mode` among n images, in a fixed random order.
+
+        Every image belongs to exactly one part, and a part holds its fraction of the images, give or take one.
+        """
         if mode not in split:
             raise ValueError(f"expected mode to be one of {', '.join(split)}, got {mode!r}")
         if not math.isclose(sum(split.values()), 1.0, abs_tol=1e-9) or min(split.values()) < 0:
             raise ValueError(f"expected split fractions that add up to 1, got {dict(split)}")
         order = np.random.default_rng(SPLIT_SEED).permutation(n)
+        ### BEGIN SOLUTION 02_solver
         names = list(split)
         ends = np.rint(np.cumsum([split[name] for name in names]) * n).astype(int)
         position = names.index(mode)
         start = ends[position - 1] if position else 0
         return order[start : ends[position]]
+        ### END SOLUTION
 
 
-def _load(
-    root: Any, download_url: str | None, size: int | tuple[int, int] | None
+def load_images(
+    root: Any, download_url: str | None = None, size: int | tuple[int, int] | None = None
 ) -> tuple[NDArray, NDArray, tuple[str, ...]]:
+    """Read all images of a folder or Source, for the arguments see `ImageFolderDataset`.
+
+    Returns:
+        `(images, labels, classes)`: uint8 (N, H, W, C), integers (N,), both read-only and shared by all who ask, and the names.
+
+    Raises:
+        ValueError: no root, or one that cannot be read.
+
+    >>> from exercise_code.data.registry import Source
+    >>> images, labels, classes = load_images(Source("cifar10", None, stand_in=True, label="", stand_in_size=50))
+    >>> images.shape, labels.shape, len(classes)
+    ((50, 32, 32, 3), (50,), 10)
+    """
     if root is None:
         raise ValueError(
             "expected root=, the folder of the images; "

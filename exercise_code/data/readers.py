@@ -50,6 +50,16 @@ def read_folder(
 
     Raises:
         DatasetError: unknown layout, empty folder, missing part, truncated or unreadable file, wrong label.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("cat", "dog"):
+    ...         (Path(folder) / "train" / name).mkdir(parents=True)
+    ...         Image.new("RGB", (6, 4)).save(Path(folder) / "train" / name / "1.png")
+    ...     images, labels, classes = read_folder(folder, size=8)
+    >>> images.shape, labels.tolist(), classes
+    ((2, 8, 8, 3), [0, 1], ('cat', 'dog'))
     """
     root = Path(root)
     parts = (parts,) if isinstance(parts, str) else tuple(parts)
@@ -74,7 +84,15 @@ def read_folder(
 
 
 def parts_of(root: Path | str) -> tuple[str, ...]:
-    """Return the parts a folder holds: some of train, validation, test; ("all",) for plain class folders."""
+    """Return the parts a folder holds: some of train, validation, test; ("all",) for plain class folders.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part in ("test", "train"):
+    ...         Path(folder, part).mkdir()
+    ...     parts_of(folder)
+    ('train', 'test')
+    """
     layout, folder = _layout(Path(root))
     if layout == "cifar-binary":
         files = {"train": _cifar_files(folder, "train"), "test": _cifar_files(folder, "test")}
@@ -86,7 +104,12 @@ def parts_of(root: Path | str) -> tuple[str, ...]:
 
 
 def numeric_order(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key that puts data_batch_10 after data_batch_2."""
+    """Sort key that puts data_batch_10 after data_batch_2.
+
+    >>> names = ["data_batch_10.bin", "data_batch_2.bin"]
+    >>> [path.name for path in sorted(map(Path, names), key=numeric_order)]
+    ['data_batch_2.bin', 'data_batch_10.bin']
+    """
     return [
         (0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", path.name) if piece
     ]

@@ -107,6 +107,10 @@ def make(
 
     Raises:
         DatasetError: an unknown name or part, or a number out of range.
+
+    >>> images, labels, classes = make("mnist", n=20)
+    >>> images.shape, images.dtype.name, sorted(labels.tolist())[:4], len(classes)
+    ((20, 28, 28, 1), 'uint8', [0, 0, 1, 1], 10)
     """
     for what, given, known in (("name", name, tuple(STAND_INS)), ("part", part, PARTS)):
         if given not in known:

@@ -72,8 +72,10 @@ class RescaleTransform(AffineTransform):
         (low, high), (old_low, old_high) = range_, old_range
         if old_high == old_low:
             raise ValueError(f"old_range must have two different ends, got {old_range}")
+        ### BEGIN SOLUTION 02_solver
         scale = (high - low) / (old_high - old_low)
         super().__init__(scale, low - scale * old_low)
+        ### END SOLUTION
 
 
 class NormalizeTransform(AffineTransform):
@@ -95,7 +97,9 @@ class NormalizeTransform(AffineTransform):
         std = np.asarray(std, dtype=np.float64)
         if not np.all(std > 0):
             raise ValueError(f"std must be positive in every channel, got {std}")
+        ### BEGIN SOLUTION 02_solver
         super().__init__(1 / std, -np.asarray(mean, dtype=np.float64) / std)
+        ### END SOLUTION
 
 
 class FlattenTransform:

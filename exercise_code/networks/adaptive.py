@@ -27,6 +27,15 @@ def _average_squares(average: NDArray, values: NDArray, rate: float, scratch: ND
     average += scratch
 
 
+def _step(w: NDArray, direction: NDArray, squares: NDArray, lr: float, eps: float, scratch: NDArray) -> None:
+    """`w <- w - lr * direction / (sqrt(squares) + eps)`, in place; scratch (same shape) is overwritten."""
+    np.sqrt(squares, out=scratch)
+    scratch += eps
+    np.divide(direction, scratch, out=scratch)
+    scratch *= lr
+    w -= scratch
+
+
 class RMSProp(Optimizer):
     """RMSProp (Hinton's online course, lecture 6; lecture 002): divides by a moving average of the gradient's size.
 
@@ -63,11 +72,7 @@ class RMSProp(Optimizer):
     def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
         g, scratch = self.g[name], self._scratch[name]
         _average_squares(g, dw, self.beta, scratch)
-        np.sqrt(g, out=scratch)
-        scratch += self.eps
-        np.divide(dw, scratch, out=scratch)
-        scratch *= self.lr
-        w -= scratch
+        _step(w, dw, g, self.lr, self.eps, scratch)
 
 
 class AdaGrad(Optimizer):
@@ -102,11 +107,7 @@ class AdaGrad(Optimizer):
         g, scratch = self.g[name], self._scratch[name]
         np.multiply(dw, dw, out=scratch)
         g += scratch
-        np.sqrt(g, out=scratch)
-        scratch += self.eps
-        np.divide(dw, scratch, out=scratch)
-        scratch *= self.lr
-        w -= scratch
+        _step(w, dw, g, self.lr, self.eps, scratch)
 
 
 class AdaDelta(Optimizer):
@@ -216,11 +217,7 @@ class Adam(Optimizer):
         _average_squares(v, dw, self.beta2, scratch)
         # both divisors are numbers, so they go into lr and eps (end of the paper's section 2): one pass fewer
         root = math.sqrt(1 - self.beta2**self.t)
-        np.sqrt(v, out=scratch)
-        scratch += self.eps * root
-        np.divide(m, scratch, out=scratch)
-        scratch *= self.lr * root / (1 - self.beta1**self.t)
-        w -= scratch
+        _step(w, m, v, self.lr * root / (1 - self.beta1**self.t), self.eps * root, scratch)
 
 
 class AdamW(Adam):

@@ -66,23 +66,26 @@ def batchnorm_forward(x: NDArray, gamma: NDArray, beta: NDArray, *, eps: float =
     >>> out.round(3).tolist()
     [[-2.0, 7.0], [2.0, 7.0]]
     """
-    _check(x, eps, gamma=gamma, beta=beta)
+    check_arguments(x, eps, gamma=gamma, beta=beta)
     if len(x) < 2:
         raise ValueError(
             f"batch normalisation in training expected at least 2 values per feature, got {len(x)}: the variance of "
             "one value is 0 and all would become beta; use larger batches, drop_last=True in the loader, or eval()"
         )
+    ### BEGIN SOLUTION 08_batch_norm
     gamma, beta = gamma.astype(x.dtype, copy=False), beta.astype(x.dtype, copy=False)
-    mean = _mean(x)
+    # Added up in float64: the float32 mean of equal large numbers misses them, and a constant feature gets a variance.
+    mean = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
     centered = x - mean
     squares = centered * centered
-    var = _mean(squares)
+    var = squares.mean(axis=0, dtype=np.float64).astype(x.dtype)
     inverse_std = 1 / np.sqrt(var + eps)
     # from here on centered and squares hold other things: fresh memory for large arrays costs more than the arithmetic
     normalized = np.multiply(centered, inverse_std, out=centered)
     out = np.multiply(normalized, gamma, out=squares)
     out += beta
     return out, BatchCache(normalized, inverse_std, gamma, mean, var)
+    ### END SOLUTION
 
 
 def batchnorm_backward(dout: NDArray, cache: BatchCache) -> tuple[NDArray, NDArray, NDArray]:
@@ -97,6 +100,7 @@ def batchnorm_backward(dout: NDArray, cache: BatchCache) -> tuple[NDArray, NDArr
     >>> dx.round(3).ravel().tolist(), dgamma.round(3).tolist(), dbeta.tolist()
     ([0.176, -0.22, 0.044], [-0.926], [1.0])
     """
+    ### BEGIN SOLUTION 08_batch_norm
     N = len(dout)
     # out = gamma * normalized + beta
     dbeta = dout.sum(axis=0)
@@ -115,6 +119,7 @@ def batchnorm_backward(dout: NDArray, cache: BatchCache) -> tuple[NDArray, NDArr
     # mean = sum(x) / N
     dx = dcentered + dmean / N
     return dx, dgamma, dbeta
+    ### END SOLUTION
 
 
 def batchnorm_backward_compact(dout: NDArray, cache: BatchCache) -> tuple[NDArray, NDArray, NDArray]:
@@ -131,6 +136,7 @@ def batchnorm_backward_compact(dout: NDArray, cache: BatchCache) -> tuple[NDArra
     >>> batchnorm_backward_compact(np.array([[1.0], [0.0], [0.0]]), cache)[0].round(3).ravel().tolist()
     [0.176, -0.22, 0.044]
     """
+    ### BEGIN SOLUTION 08_batch_norm
     N = len(dout)
     dbeta = dout.sum(axis=0)
     dgamma = np.einsum("nd,nd->d", dout, cache.normalized)
@@ -139,6 +145,7 @@ def batchnorm_backward_compact(dout: NDArray, cache: BatchCache) -> tuple[NDArra
     dx -= dbeta / N
     dx *= cache.gamma * cache.inverse_std
     return dx, dgamma, dbeta
+    ### END SOLUTION
 
 
 def batchnorm_test_forward(
@@ -168,11 +175,13 @@ def batchnorm_test_forward(
     >>> batchnorm_test_forward(np.array([[3.0]]), one, zero, mean=one, var=4 * one)[0].round(3).tolist()
     [[1.0]]
     """
-    _check(x, eps, gamma=gamma, beta=beta, mean=mean, var=var)
+    check_arguments(x, eps, gamma=gamma, beta=beta, mean=mean, var=var)
+    ### BEGIN SOLUTION 08_batch_norm
     gamma, beta, mean, var = (part.astype(x.dtype, copy=False) for part in (gamma, beta, mean, var))
     inverse_std = 1 / np.sqrt(var + eps)
     normalized = (x - mean) * inverse_std
     return gamma * normalized + beta, FixedCache(normalized, inverse_std, gamma)
+    ### END SOLUTION
 
 
 def batchnorm_test_backward(dout: NDArray, cache: FixedCache) -> tuple[NDArray, NDArray, NDArray]:
@@ -190,12 +199,12 @@ def batchnorm_test_backward(dout: NDArray, cache: FixedCache) -> tuple[NDArray, 
     return dout * (cache.gamma * cache.inverse_std), (dout * cache.normalized).sum(axis=0), dout.sum(axis=0)
 
 
-def _mean(values: NDArray) -> NDArray:
-    # Added up in float64: the float32 mean of equal large numbers misses them, and a constant feature gets a variance.
-    return values.mean(axis=0, dtype=np.float64).astype(values.dtype)
+def check_arguments(x: NDArray, eps: float, **per_feature: NDArray) -> None:
+    """Refuse x that is not (N, D) floats, parts that are not (D,), and an eps that is not above 0.
 
-
-def _check(x: NDArray, eps: float, **per_feature: NDArray) -> None:
+    >>> import numpy as np
+    >>> check_arguments(np.ones((2, 3)), 1e-5, gamma=np.ones(3))
+    """
     if x.dtype.kind != "f":
         raise TypeError(f"batch normalisation expected floats, got dtype {x.dtype}")
     if x.ndim != 2:

@@ -1,8 +1,6 @@
 """A classifier whose weights have one bit each: the sign of a real number that only training sees (lecture 001)."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -147,12 +145,6 @@ class BinaryNet(ClassificationNet):
         finally:
             self.params = own
 
-    def save_model(self, path: str | Path = "models/binary_net.npz") -> Path:
-        """Write the real weights and the settings to one `.npz`; `BinaryNet.load_model` reads it and can train on."""
-        path = super().save_model(path)
-        with np.load(path, allow_pickle=False) as stored:
-            arrays: dict[str, Any] = dict(stored)
-        settings = json.loads(str(arrays["settings"])) | {"scale": self.scale}
-        with path.open("wb") as file:
-            np.savez(file, **arrays | {"settings": np.array(json.dumps(settings, sort_keys=True))})
-        return path
+    def settings(self) -> dict[str, Any]:
+        """Those of `ClassificationNet`, and scale; `save_model` keeps the real weights, so training can go on."""
+        return super().settings() | {"scale": self.scale}

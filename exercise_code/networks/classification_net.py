@@ -1,6 +1,5 @@
 """Fully connected classifier with a configurable depth, width, activation, L2 regularisation, batch norm and dropout."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,66 +11,9 @@ from exercise_code.networks import layer
 from exercise_code.networks.dropout import dropout_backward, dropout_forward
 from exercise_code.networks.initialization import initial_weights
 from exercise_code.networks.layer import Sigmoid, affine_backward, affine_forward
+from exercise_code.networks.network import Network as Network
+from exercise_code.networks.network import read_model
 from exercise_code.networks.normalization import BatchNorm
-
-
-class Network:
-    """A model with `params`, `grads` and `reg` (name -> regularisation loss), and a switch for evaluation.
-
-    In evaluation mode `forward` keeps no caches; `backward` then raises RuntimeError.
-    """
-
-    def __init__(self) -> None:
-        self.params: dict[str, NDArray] = {}
-        self.grads: dict[str, NDArray] = {}
-        self.reg: dict[str, float] = {}
-        self.training = True
-
-    def __call__(self, X: NDArray) -> NDArray:
-        return self.forward(X)
-
-    def forward(self, X: NDArray) -> NDArray:
-        raise NotImplementedError
-
-    def backward(self, dy: NDArray) -> dict[str, NDArray]:
-        raise NotImplementedError
-
-    def buffers(self) -> dict[str, NDArray]:
-        """Arrays that prediction needs besides `params` and that no gradient changes, such as running statistics."""
-        return {}
-
-    def load_buffers(self, buffers: Mapping[str, NDArray]) -> None:
-        """Take over (copies of) what `buffers` returned."""
-
-    def train(self) -> None:
-        """Keep what `backward` needs."""
-        self.training = True
-
-    def eval(self) -> None:
-        """Only predict: forward keeps nothing."""
-        self.training = False
-
-    def get_dataset_prediction(self, loader: Any) -> tuple[NDArray, NDArray, float]:
-        """Predict every image of a loader once, in the data set's order, whatever the loader shuffles or drops.
-
-        Returns:
-            `(labels, preds, acc)`: two int64 arrays (N,) and the fraction of equal entries (0 to 1).
-
-        Raises:
-            ValueError: the loader yields nothing.
-        """
-        was_training, labels, preds = self.training, [], []
-        self.eval()
-        try:
-            for batch in loader.in_order() if hasattr(loader, "in_order") else loader:
-                preds.append(self.forward(batch["image"]).argmax(axis=1))
-                labels.append(np.asarray(batch["label"], dtype=np.int64))
-        finally:
-            self.training = was_training
-        if not labels:
-            raise ValueError("expected a loader with at least one image, got an empty one")
-        truth, guess = np.concatenate(labels), np.concatenate(preds)
-        return truth, guess, float(np.mean(truth == guess))
 
 
 class ClassificationNet(Network):
@@ -176,10 +118,7 @@ class ClassificationNet(Network):
                 caches.append(hidden_cache)
         if self.training:
             self._caches = caches
-            self.reg = {
-                f"W{i}": self.reg_strength * float(np.vdot(self.params[f"W{i}"], self.params[f"W{i}"]))
-                for i in range(1, self.num_layer + 1)
-            }
+            self.reg = {f"W{i}": self._penalty(self.params[f"W{i}"]) for i in range(1, self.num_layer + 1)}
         return x
 
     def backward(self, dy: NDArray) -> dict[str, NDArray]:
@@ -202,6 +141,9 @@ class ClassificationNet(Network):
             if f"b{i}" in self.params:
                 self.grads[f"b{i}"] = db
         return self.grads
+
+    def _penalty(self, w: NDArray) -> float:
+        return self.reg_strength * float(np.vdot(w, w)) if self.reg_strength else 0.0
 
     def _hidden_forward(self, x: NDArray, i: int) -> tuple[NDArray, tuple[Any, Any, Any]]:
         """What follows the i-th affine layer: [batch norm,] activation[, dropout]."""
@@ -249,10 +191,8 @@ class ClassificationNet(Network):
             layers.append((w, bias))
         return layers
 
-    def save_model(self, path: str | Path = "models/classification_net.npz") -> Path:
-        """Write parameters and settings to one `.npz` (no pickle inside) and return its path."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def settings(self) -> dict[str, Any]:
+        """What `load_model` needs besides the arrays."""
         settings = {
             "activation": type(self.activation).__name__,
             "activation_settings": vars(self.activation),
@@ -268,11 +208,7 @@ class ClassificationNet(Network):
             settings["batch_norm"] = True
         if self.dropout:
             settings["dropout"] = self.dropout
-        with path.open("wb") as file:
-            arrays: dict[str, Any] = {"settings": np.array(json.dumps(settings, sort_keys=True))}
-            arrays |= self.params | self.buffers()
-            np.savez(file, **arrays)
-        return path
+        return settings
 
     @classmethod
     def load_model(cls, path: str | Path, *, activation: Any = None) -> "ClassificationNet":
@@ -281,11 +217,7 @@ class ClassificationNet(Network):
         Raises:
             ValueError: not a file of `save_model`, or an activation that is not known here.
         """
-        with np.load(path, allow_pickle=False) as stored:
-            if "settings" not in stored:
-                raise ValueError(f"expected a file written by save_model, got {path} without settings")
-            settings = json.loads(str(stored["settings"]))
-            params = {name: stored[name] for name in stored.files if name != "settings"}
+        settings, params = read_model(path)
         name, kwargs = settings.pop("activation"), settings.pop("activation_settings")
         if activation is None:
             if not hasattr(layer, name):

@@ -23,19 +23,23 @@ class Sigmoid:
     """
 
     def forward(self, x: NDArray) -> tuple[NDArray, NDArray]:
-        """Return `(out, cache)`, both of x's shape; the cache is the output.
+        """Return `(out, cache)`: out has x's shape and dtype; the cache is whatever your backward needs.
 
-        Both branches take the exponential of a number that is not positive, so nothing overflows; the one-line formula
-        warns below -89 in float32 and below -710 in float64.
+        No step on the way may overflow.  The formula as it is printed does: its exponential leaves the range of float32
+        for x below -88, of float64 below -709.
         """
-        z = np.exp(-np.abs(x))
+        ### BEGIN SOLUTION 01_sigmoid
+        z = np.exp(-np.abs(x))  # of a number that is never positive, so at most 1
         out = np.where(x >= 0, 1, z) / (1 + z)
         out = out.astype(np.result_type(x, np.float32), copy=False)
         return out, out
+        ### END SOLUTION
 
     def backward(self, dout: NDArray, cache: NDArray) -> NDArray:
-        """Return `dout * s * (1 - s)`, where the cache s is the forward output."""
+        """Return dx of dout's shape and dtype, the gradient of the loss with respect to the input, as a new array."""
+        ### BEGIN SOLUTION 01_sigmoid
         return dout * cache * (1 - cache)
+        ### END SOLUTION
 
 
 class Tanh:
@@ -71,12 +75,16 @@ class Relu:
     """
 
     def forward(self, x: NDArray) -> tuple[NDArray, NDArray]:
-        """Return `(out, cache)`: out has x's shape, the cache is the boolean mask of positive inputs."""
+        """Return `(out, cache)`: out has x's shape and dtype; the cache is whatever your backward needs."""
+        ### BEGIN SOLUTION 01_sigmoid
         return np.maximum(x, 0), x > 0
+        ### END SOLUTION
 
     def backward(self, dout: NDArray, cache: NDArray) -> NDArray:
-        """Return dout where the input was positive and 0 elsewhere, as a new array."""
+        """Return dx of dout's shape and dtype, as a new array: dout itself must stay as it was."""
+        ### BEGIN SOLUTION 01_sigmoid
         return dout * cache
+        ### END SOLUTION
 
 
 class LeakyRelu:
@@ -133,16 +141,20 @@ class Elu:
         self.alpha = float(alpha)
 
     def forward(self, x: NDArray) -> tuple[NDArray, NDArray]:
-        """Return `(out, cache)`, both of x's shape; the cache is the input.
+        """Return `(out, cache)`: out has x's shape and dtype; the cache is whatever your backward needs.
 
-        The exponential sees no positive number, so it cannot overflow in the branch that is thrown away; `expm1` keeps
-        the digits that `exp(x) - 1` loses near 0.
+        No step on the way may overflow, not even in entries whose result is thrown away.
         """
+        ### BEGIN SOLUTION 01_sigmoid
+        # The exponential sees no positive number; expm1 keeps the digits that exp(x) - 1 loses near 0.
         return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0))), x
+        ### END SOLUTION
 
     def backward(self, dout: NDArray, cache: NDArray) -> NDArray:
-        """Return dx of dout's shape: dout where the input was positive, `dout * alpha * exp(x)` elsewhere."""
+        """Return dx of dout's shape and dtype, as a new array."""
+        ### BEGIN SOLUTION 01_sigmoid
         return dout * np.where(cache > 0, 1, self.alpha * np.exp(np.minimum(cache, 0)))
+        ### END SOLUTION
 
 
 def affine_forward(x: NDArray, w: NDArray, b: NDArray) -> tuple[NDArray, tuple[NDArray, NDArray, NDArray]]:
@@ -155,10 +167,16 @@ def affine_forward(x: NDArray, w: NDArray, b: NDArray) -> tuple[NDArray, tuple[N
 
     Returns:
         `(out, cache)`: out (N, M), cache `(x, w, b)`.
+
+    >>> import numpy as np
+    >>> affine_forward(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([0.5]))[0].tolist()
+    [[11.5]]
     """
+    ### BEGIN SOLUTION 01_sigmoid
     out = x.reshape(len(x), w.shape[0]) @ w
     out += b
     return out, (x, w, b)
+    ### END SOLUTION
 
 
 def affine_backward(
@@ -169,17 +187,24 @@ def affine_backward(
     Args:
         dout: (N, M) gradient of the loss with respect to the layer's output.
         cache: `(x, w, b)` from `affine_forward`.
-        need_dx: False skips the input's gradient (returned as None): the first layer of a network never needs it, and it
-            is a third of the layer's work.
+        need_dx: False allows to skip the input's gradient (and to return None for it): the first layer of a network never
+            needs it, and it is a third of the layer's work.
 
     Returns:
         `(dx, dw, db)` with the shapes of x, w and b.
+
+    >>> import numpy as np
+    >>> _, cache = affine_forward(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([0.5]))
+    >>> [gradient.tolist() for gradient in affine_backward(np.array([[10.0]]), cache)]
+    [[[30.0, 40.0]], [[10.0], [20.0]], [10.0]]
     """
+    ### BEGIN SOLUTION 01_sigmoid
     x, w, _ = cache
     dw = x.reshape(len(x), w.shape[0]).T @ dout
     db = dout.sum(axis=0)
     dx = (dout @ w.T).reshape(x.shape) if need_dx else None
     return dx, dw, db
+    ### END SOLUTION
 
 
 MaxoutCache = tuple[NDArray, NDArray, NDArray]  # x, w and the winning piece of every output, (N, M)
@@ -266,6 +291,8 @@ class Maxout:
     >>> out.ravel().tolist()
     [3.0, 4.0]
     """
+
+    parameters = ("w", "b")
 
     def __init__(self, w: NDArray, b: NDArray):
         self.w, self.b = w, b

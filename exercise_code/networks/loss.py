@@ -13,7 +13,16 @@ from exercise_code.networks.layer import Sigmoid
 
 
 class Loss:
-    """Interface of a loss; see the module's text for the contract of `forward` and `backward`."""
+    """Interface of a loss; see the module's text for the contract of `forward` and `backward`.
+
+    >>> class Hinge(Loss):
+    ...     def forward(self, y_out, y_truth):
+    ...         return float(np.mean(np.maximum(0, 1 - y_out * y_truth)))
+    ...     def backward(self, y_out, y_truth):
+    ...         return -y_truth * (y_out * y_truth < 1) / y_out.size
+    >>> Hinge()(np.array([0.5, 3.0]), np.array([1.0, 1.0]))
+    0.25
+    """
 
     def __call__(self, y_out: NDArray, y_truth: NDArray) -> float:
         return self.forward(y_out, y_truth)
@@ -41,13 +50,59 @@ def _refuse_empty(y_out: NDArray, name: str) -> None:
         raise ValueError(f"{name} expected at least one sample, got outputs of shape {y_out.shape}")
 
 
-def _shifted_logits(logits: NDArray) -> tuple[NDArray, NDArray]:
-    """Logits minus their row's maximum, (N, C), and the log of the sum of their exponentials, (N, 1).
+def log_softmax(logits: NDArray) -> NDArray:
+    """Logarithm of the softmax, `z - log(sum_c exp(z_c))` per row, finite for every finite input.
 
-    The difference of the two is the log-softmax; no exponential here can overflow, and the sum is at least 1.
+    Args:
+        logits: (N, C) floats.
+
+    Returns:
+        (N, C) in the dtype of logits, <= 0; a new array.
+
+    >>> log_softmax(np.array([[0.0, 1000.0]])).tolist()
+    [[-1000.0, 0.0]]
     """
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted, np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    ### BEGIN SOLUTION 02_solver
+    shifted = logits - logits.max(axis=1, keepdims=True)  # no exponential can overflow, and their sum is at least 1
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted
+    ### END SOLUTION
+
+
+def cross_entropy(log_p: NDArray, labels: NDArray) -> float:
+    """Mean over the samples of minus the log-probability of the true class, in nats.
+
+    Args:
+        log_p: (N, C) log-probabilities, N >= 1.
+        labels: (N,) true classes, integers from 0 to C - 1.
+
+    >>> round(cross_entropy(np.log([[0.5, 0.5], [0.5, 0.5]]), np.array([0, 1])), 4)
+    0.6931
+    """
+    ### BEGIN SOLUTION 02_solver
+    return float(-np.mean(log_p[np.arange(len(labels)), labels]))
+    ### END SOLUTION
+
+
+def cross_entropy_gradient(p: NDArray, labels: NDArray) -> NDArray:
+    """Gradient of the mean cross entropy with respect to the logits: `(p - onehot(labels)) / N`.
+
+    Args:
+        p: (N, C) probabilities, the softmax of the logits; N >= 1.
+        labels: (N,) true classes, integers from 0 to C - 1.
+
+    Returns:
+        (N, C) in the dtype of p, a new array: p is still needed.
+
+    >>> cross_entropy_gradient(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 0])).tolist()
+    [[-0.25, 0.25], [0.0, 0.0]]
+    """
+    ### BEGIN SOLUTION 02_solver
+    grad = p.copy()
+    grad[np.arange(len(labels)), labels] -= 1
+    grad /= len(labels)
+    return grad
+    ### END SOLUTION
 
 
 def _softmax(logits: NDArray) -> NDArray:
@@ -202,20 +257,20 @@ class CrossEntropyFromLogits(Loss):
     def forward(self, y_out: NDArray, y_truth: NDArray) -> float:
         """Mean loss for logits y_out (N, C) and integer labels y_truth (N,); ValueError for other shapes or ranges."""
         labels = self._labels(y_out, y_truth)
-        shifted, log_norm = _shifted_logits(y_out)
-        target = shifted[np.arange(len(labels)), labels]
+        log_p = log_softmax(y_out)
+        loss = cross_entropy(log_p, labels)
         if self.label_smoothing:
-            target = (1 - self.label_smoothing) * target + self.label_smoothing * shifted.mean(axis=1)
-        return float(np.mean(log_norm[:, 0] - target))
+            loss = (1 - self.label_smoothing) * loss - self.label_smoothing * float(np.mean(log_p))
+        return loss + 0.0  # minus the log of 1 is -0.0
 
     def backward(self, y_out: NDArray, y_truth: NDArray) -> NDArray:
         """Gradient (N, C) in y_out's dtype; a fresh array on each call."""
         labels = self._labels(y_out, y_truth)
-        grad = _softmax(y_out)
-        grad[np.arange(len(labels)), labels] -= 1 - self.label_smoothing
+        p = _softmax(y_out)
+        grad = cross_entropy_gradient(p, labels)
         if self.label_smoothing:
-            grad -= self.label_smoothing / y_out.shape[1]
-        grad /= len(labels)
+            p -= 1 / y_out.shape[1]
+            grad = (1 - self.label_smoothing) * grad + self.label_smoothing / len(labels) * p
         return grad
 
 
@@ -263,8 +318,7 @@ class KLFromLogits(Loss):
 
     def forward(self, y_out: NDArray, y_truth: NDArray) -> float:
         """Value (>= 0) for student logits y_out, teacher logits y_truth, both (N, C); ValueError for other shapes."""
-        (student, student_norm), (teacher, teacher_norm) = map(_shifted_logits, self._scaled(y_out, y_truth))
-        log_p, log_q = teacher - teacher_norm, student - student_norm
+        log_q, log_p = map(log_softmax, self._scaled(y_out, y_truth))
         divergence = float(np.mean((np.exp(log_p) * (log_p - log_q)).sum(axis=1)))
         return self.temperature**2 * max(divergence, 0.0)  # rounding can leave equal predictions just below 0
 

@@ -14,15 +14,8 @@ has come only 10 % of its way (1 - 0.9**steps after several): a network judged a
 import numpy as np
 from numpy.typing import NDArray
 
-from exercise_code.networks.batchnorm import (
-    BatchCache,
-    FixedCache,
-    batchnorm_backward_compact,
-    batchnorm_forward,
-    batchnorm_test_backward,
-    batchnorm_test_forward,
-    check_eps,
-)
+from exercise_code.networks import batchnorm  # by its module, so that formulas plugged in there count here, too
+from exercise_code.networks.batchnorm import BatchCache, FixedCache, check_eps
 
 
 class BatchNorm:
@@ -52,6 +45,9 @@ class BatchNorm:
     [[0.0]]
     """
 
+    parameters = ("gamma", "beta")
+    statistics = ("running_mean", "running_var")
+
     def __init__(self, features: int, *, momentum: float = 0.9, eps: float = 1e-5, dtype: type = np.float32):
         if features < 1:
             raise ValueError(f"features must be at least 1, got {features!r}")
@@ -78,8 +74,10 @@ class BatchNorm:
     def forward(self, x: NDArray) -> tuple[NDArray, BatchCache | FixedCache]:
         """Return `(out, cache)` for x (N, D); raises ValueError for N < 2 in training mode."""
         if not self.training:
-            return batchnorm_test_forward(x, self.gamma, self.beta, self.running_mean, self.running_var, eps=self.eps)
-        out, cache = batchnorm_forward(x, self.gamma, self.beta, eps=self.eps)
+            return batchnorm.batchnorm_test_forward(
+                x, self.gamma, self.beta, self.running_mean, self.running_var, eps=self.eps
+            )
+        out, cache = batchnorm.batchnorm_forward(x, self.gamma, self.beta, eps=self.eps)
         self.running_mean = self._moved(self.running_mean, cache.mean)
         self.running_var = self._moved(self.running_var, cache.var * (len(x) / (len(x) - 1)))
         return out, cache
@@ -87,8 +85,8 @@ class BatchNorm:
     def backward(self, dout: NDArray, cache: BatchCache | FixedCache) -> tuple[NDArray, NDArray, NDArray]:
         """Return `(dx, dgamma, dbeta)` for dout (N, D) and the cache of the same forward pass, of either mode."""
         if isinstance(cache, FixedCache):
-            return batchnorm_test_backward(dout, cache)
-        return batchnorm_backward_compact(dout, cache)
+            return batchnorm.batchnorm_test_backward(dout, cache)
+        return batchnorm.batchnorm_backward_compact(dout, cache)
 
     def _moved(self, running: NDArray, batch: NDArray) -> NDArray:
         return (self.momentum * running + (1 - self.momentum) * batch).astype(running.dtype, copy=False)

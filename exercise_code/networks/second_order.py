@@ -72,7 +72,9 @@ def newton_direction(gradient: NDArray, hessian: NDArray) -> NDArray:
             f"Newton's method needs an invertible Hessian; this one is singular (absolute eigenvalues from "
             f"{sizes.min():.2g} to {sizes.max():.2g}): start elsewhere, add an L2 term to f, or use bfgs"
         )
+    ### BEGIN SOLUTION 03_optimizers
     return -np.linalg.solve(hessian, gradient)
+    ### END SOLUTION
 
 
 def bfgs_inverse_update(inverse: NDArray, s: NDArray, u: NDArray) -> NDArray:
@@ -113,6 +115,7 @@ def lbfgs_direction(gradient: NDArray, pairs: Sequence[tuple[NDArray, NDArray]],
     >>> np.allclose(lbfgs_direction(u, [(s, u)]), -s)
     True
     """
+    ### BEGIN SOLUTION 03_optimizers
     q = np.array(gradient, dtype=np.float64)
     shares = []
     for s, u in reversed(pairs):
@@ -125,6 +128,7 @@ def lbfgs_direction(gradient: NDArray, pairs: Sequence[tuple[NDArray, NDArray]],
     for (s, u), share in zip(pairs, reversed(shares), strict=True):
         q += (share - (u @ q) / (s @ u)) * s
     return -q
+    ### END SOLUTION
 
 
 def minimize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exercise_code import bias_variance, plots_diagnostics
+from exercise_code import bias_variance, plots_bias_variance, plots_diagnostics
 from exercise_code.bias_variance import accuracy_interval, dev_size_for_change, diagnose, plan_split
 from exercise_code.cross_validation import cross_validate, kfold_indices
 from exercise_code.data import DataLoader
@@ -292,7 +292,7 @@ def test_a_subset_refuses_indices_outside_the_data_set(index):
 
 
 def test_the_diagnosis_plot_has_a_panel_per_network_and_names_the_case():
-    figure = plots_diagnostics.plot_diagnosis({name: diagnose(*values) for name, values in CASES.items()})
+    figure = plots_bias_variance.plot_diagnosis({name: diagnose(*values) for name, values in CASES.items()})
 
     assert [axes.get_title() for axes in figure.axes] == [f"{name}: {name}" for name in CASES]
     assert [bar.get_height() for bar in figure.axes[0].patches[:4]] == pytest.approx([100, 85, 83, 82])
@@ -302,7 +302,7 @@ def test_the_diagnosis_plot_has_a_panel_per_network_and_names_the_case():
 def test_the_split_plot_shows_the_three_parts(size):
     plan = plan_split(size)
 
-    left, _ = plots_diagnostics.plot_split_sizing(plan).axes
+    left, _ = plots_bias_variance.plot_split_sizing(plan).axes
 
     assert [bar.get_width() for bar in left.patches] == [plan.train, plan.val, plan.test]
 

@@ -5,8 +5,9 @@ import pytest
 
 from exercise_code.callbacks import Callback, DeadUnits, GradientNorms, LivePlot, ProgressBar, StopOnNaN, UpdateRatio
 from exercise_code.data import DataLoader
-from exercise_code.networks import ClassificationNet
+from exercise_code.networks import ClassificationNet, MyOwnNetwork
 from exercise_code.networks.layer import Relu
+from exercise_code.networks.my_own_network import Affine
 from exercise_code.networks.optimizer import SGD
 from exercise_code.solver import Solver
 
@@ -77,6 +78,21 @@ def test_a_unit_that_never_fires_counts_as_dead():
     solver.train(epochs=2)
 
     assert dead.fractions["W1"] == [pytest.approx(0.4), pytest.approx(0.4)]
+
+
+def test_dead_units_are_counted_under_batch_norm_and_in_a_network_of_ones_own():
+    rng = np.random.default_rng(0)
+    own = MyOwnNetwork([Affine(6, 4, rng=rng), Relu(), Affine(4, 3, rng=rng), Relu(), Affine(3, 2, rng=rng)])
+    own.params["b1"][:], own.params["b2"][:] = [-20, 20, 20, -20], 100
+    normed = ClassificationNet(Relu(), 2, 6, 5, "he", 2, batch_norm=True)
+    normed.params["beta1"][:2] = -1e3
+    expected = {own: {"W1": [0.5], "W2": [0.0]}, normed: {"W1": [0.4]}}
+
+    for net, fractions in expected.items():
+        dead = DeadUnits()
+        Solver(net, _loader(32, 0), _loader(16, 1), verbose=False, callbacks=[dead], learning_rate=1e-6).train(epochs=1)
+
+        assert {name: pytest.approx(values) for name, values in dead.fractions.items()} == fractions
 
 
 def test_stop_on_nan_names_the_step_and_leaves_the_weights_finite():

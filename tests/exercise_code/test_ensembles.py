@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from exercise_code.data import DataLoader
-from exercise_code.ensembles import Ensemble, Snapshots, ensemble_of_inits, ensemble_of_trials, log_probabilities
+from exercise_code.ensembles import Ensemble, Snapshots, ensemble_of_inits, ensemble_of_trials
 from exercise_code.hyperparameter_tuning import grid_search
 from exercise_code.networks import ClassificationNet, Network
 from exercise_code.networks.layer import Relu
@@ -86,14 +86,6 @@ def test_scores_of_any_members_are_finite_logits_whose_softmax_adds_up(shape, ma
     assert np.isfinite(scores).all()
     np.testing.assert_allclose(np.exp(scores.astype(np.float64)).sum(axis=1), 1, rtol=1e-5)
     assert np.isfinite(CrossEntropyFromLogits()(scores, np.zeros(shape[1], int)))
-
-
-def test_log_probabilities_equal_scipys_and_leave_the_argument():
-    logits = np.random.default_rng(0).standard_normal((4, 5)) * 50
-    before = logits.copy()
-
-    np.testing.assert_allclose(log_probabilities(logits), log_softmax(logits, axis=1), rtol=1e-12, atol=1e-13)
-    np.testing.assert_array_equal(logits, before)
 
 
 def test_members_are_asked_in_evaluation_mode_and_left_as_they_were():

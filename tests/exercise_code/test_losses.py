@@ -2,13 +2,23 @@
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.nn import functional as F
 
-from exercise_code.networks.loss import BCE, L1, MSE, BCEFromLogits, CrossEntropyFromLogits, KLFromLogits, Loss
+from exercise_code.networks.loss import (
+    BCE,
+    L1,
+    MSE,
+    BCEFromLogits,
+    CrossEntropyFromLogits,
+    KLFromLogits,
+    Loss,
+    log_softmax,
+)
 
 PROPERTY = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 EXTREME = st.floats(-1e4, 1e4, width=32)
@@ -296,3 +306,11 @@ def test_at_high_temperature_the_ratio_of_the_two_gradients_is_the_one_that_the_
     ratio = _mean_gradient(KLFromLogits(100.0)) / _mean_gradient(_MseOfSoftmaxes(100.0))
 
     assert ratio == pytest.approx(100**2 * 10**2 / 2, rel=0.01)
+
+
+def test_log_softmax_equals_scipys_and_leaves_the_argument():
+    logits = np.random.default_rng(0).standard_normal((4, 5)) * 50
+    before = logits.copy()
+
+    np.testing.assert_allclose(log_softmax(logits), scipy.special.log_softmax(logits, axis=1), rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(logits, before)

@@ -123,7 +123,7 @@ class Square:
 
 
 def test_an_unknown_activation_is_refused_by_name(tmp_path):
-    with pytest.raises(ExportError, match="activation Square has no ONNX rule"):
+    with pytest.raises(ExportError, match="activation of ClassificationNet, Square, has no ONNX rule"):
         export_onnx(ClassificationNet(Square(), 2, 60, 8), tmp_path / "m.onnx", input_shape=SHAPE)
     assert list(tmp_path.iterdir()) == []
 

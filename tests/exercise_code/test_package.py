@@ -1,14 +1,20 @@
 """The package as a whole: quick to import, its examples true, its NumPy part free of heavy imports."""
 
+import dataclasses
 import doctest
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
 
+import matplotlib
 import pytest
 
 import exercise_code
+
+matplotlib.use("agg")
+import matplotlib.pyplot  # noqa: E402 -- after the choice of the backend
 
 MODULES = sorted(m.name for m in pkgutil.walk_packages(exercise_code.__path__, "exercise_code."))
 
@@ -17,11 +23,74 @@ def _fresh(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.fixture
+def _no_open_figures():
+    yield
+    matplotlib.pyplot.close("all")
+
+
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings_are_true(name):
+def test_examples_in_docstrings_are_true(name, _no_open_figures):
     result = doctest.testmod(importlib.import_module(name))
 
     assert result.failed == 0
+
+
+# Parts of the package that students call from notebooks only through others, with what they rest on instead of examples.
+WITHOUT_EXAMPLES = {
+    "exercise_code.checks": "called by check cells; the catalogues of right and wrong answers run them",
+    "exercise_code.labs": "torch, trained for minutes in the labs' notebooks",
+    "exercise_code.hyperparameter_tuning": "tests of its own; examples where they are quick",
+    "exercise_code.jobs": "starts processes",
+    "exercise_code.child_process": "starts processes",
+    "exercise_code.split_guard": "tests of its own",
+    "exercise_code.data.archives": "unpacks downloads",
+    "exercise_code.data.download": "needs the network",
+    "exercise_code.data.pack": "a command line",
+    "exercise_code.data.registry": "needs the network or data on disk",
+    "exercise_code.data.registry_file": "reads the registry that stands beside the package",
+    "exercise_code.data.synthetic_": "draws for exercise_code.data.synthetic.make",
+    "exercise_code.data.verify": "needs data on disk",
+}
+
+
+def _public(module):
+    for name, thing in vars(module).items():
+        made_here = getattr(thing, "__module__", None) == module.__name__ and not name.startswith("_")
+        if made_here and (inspect.isfunction(thing) or inspect.isclass(thing)):
+            yield name, thing
+
+
+def _needs_no_example(name, thing):
+    """Command lines, exceptions, and records, which the functions that return them show."""
+    is_record = dataclasses.is_dataclass(thing) or hasattr(thing, "_fields")
+    is_exception = inspect.isclass(thing) and issubclass(thing, Exception)
+    return name in ("main", "CommandLine", "exit_code") or is_record or is_exception
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if not m.startswith(tuple(WITHOUT_EXAMPLES))])
+def test_every_public_name_is_explained_and_shown_by_an_example(name):
+    module = importlib.import_module(name)
+    shown = module.__doc__ if ">>>" in (module.__doc__ or "") else ""
+
+    lacking = [
+        public
+        for public, thing in _public(module)
+        if not thing.__doc__
+        or not (">>>" in thing.__doc__ or f"{public}(" in shown or _needs_no_example(public, thing))
+    ]
+
+    assert not lacking
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_it_is_for(name):
+    assert importlib.import_module(name).__doc__
+
+
+def test_exempt_modules_exist():
+    for start in WITHOUT_EXAMPLES:
+        assert any(name.startswith(start) for name in MODULES), start
 
 
 def test_the_numpy_part_loads_nothing_heavy():
