@@ -40,10 +40,13 @@ bench: setup
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_train.py
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_data.py --quick
 	PYTHONPATH=. $(BIN)/python benchmarks/calibrate_stand_ins.py --quick
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_search.py --quick
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_searchers.py --quick
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_leaderboard.py
 
 # Rewrites exercises/ from solutions/ and exercise_code/; commit the result together with its source.
 release: setup
-	$(BIN)/python -m autograder release 04_grid_search
+	$(BIN)/python -m autograder release --all
 
 clean:
 	rm -rf $(VENV) .course .demo .pytest_cache .ruff_cache .mypy_cache .hypothesis leaderboard/site

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ def test_every_verb_is_in_the_readme():
         verbs
     )
     assert [verb for verb in verbs if f"autograder {verb}" not in README and verb != "demo"] == []
+
+
+def test_every_exercise_of_the_course_is_in_the_readme():
+    exercises = tomllib.loads((ROOT / "solutions/course.toml").read_text(encoding="utf-8"))["exercise"]
+
+    assert [e["id"] for e in exercises] == re.findall(r"^\| `(\d\d_\w+)` \|", README, flags=re.MULTILINE)
 
 
 def test_every_make_target_that_is_named_exists():

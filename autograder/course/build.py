@@ -2,7 +2,8 @@
 
 A cell's header says what it is: `# %% task="tanh" source="exercise_code.networks.layer:Tanh"` (solution cell,
 text pulled from the package by parsing, never by importing), `# %% check="tanh"` (locked test cell),
-`# %% [markdown] question="why"` (answer cell graded by hand; its text is the model answer),
+`# %% [markdown] question="why"` (answer cell graded by hand; its text is the model answer, which the release
+takes out; the question itself stands in the cell above),
 `# %% locked="setup"` (read-only code without points). Any other cell is the student's to edit.
 The same sources give the same bytes.
 """
@@ -18,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autograder.course.manifest import PACKAGE, TASK_ID, Course, Exercise, nearest
+from autograder.course.manifest import PACKAGE, TASK_ID, Course, Exercise
 from autograder.course.strip import find_regions
+from autograder.course.toml_table import nearest
 from autograder.errors import ManifestError, MarkerError
 
 _KINDS = ("task", "check", "question", "locked")
@@ -91,7 +93,7 @@ def build_notebook(course: Course, exercise: Exercise) -> dict[str, Any]:
     path = notebook_source(course, exercise)
     cells = read_cells(path)
     _compare_with_manifest(path, exercise, cells)
-    points = {task.id: task.points for task in exercise.tasks}
+    points = {part.id: part.points for part in exercise.graded}
     used: set[str] = set()
     built = []
     for cell in cells:
@@ -171,7 +173,8 @@ def _source_cell(cell: Any, path: Path, line: int) -> SourceCell:
         raise ManifestError(f'{where}: {kind}={cell_id!r}, expected a name like {kind}="tanh"')
     wanted = "markdown" if kind == "question" else "code"
     if cell.cell_type == "raw" or (kind and cell.cell_type != wanted):
-        raise ManifestError(f"{where}: a {cell.cell_type} cell here, expected {wanted}")
+        spelt = f"; write # %% [markdown] question={cell_id!r}" if kind == "question" else ""
+        raise ManifestError(f"{where}: a {cell.cell_type} cell here, expected {wanted}{spelt}")
     source = keys.get("source", "")
     pulls = tuple(name.strip() for name in str(source).split(",") if name.strip())
     if pulls and kind != "task":
@@ -184,18 +187,21 @@ def _compare_with_manifest(path: Path, exercise: Exercise, cells: list[SourceCel
     for kind, cell_id in order:
         if order.count((kind, cell_id)) > 1:
             raise ManifestError(f"{path}: {kind} {cell_id!r} appears more than once")
-    wanted = [task.id for task in exercise.tasks]
-    graded = [cell_id for kind, cell_id in order if kind in ("check", "question")]
-    for cell_id in {cell_id for kind, cell_id in order if kind != "locked"} - set(wanted):
-        raise ManifestError(f"{path}: {cell_id!r} is not a task of {exercise.id}{nearest(cell_id, wanted)}")
-    for cell_id in wanted:
-        if graded.count(cell_id) != 1:
-            raise ManifestError(
-                f"{path}: task {cell_id!r} of the manifest needs exactly one check or question cell, "
-                f"found {graded.count(cell_id)}"
-            )
-        if ("question", cell_id) in order:
-            continue
+    wanted = {
+        "check": [task.id for task in exercise.tasks],
+        "question": [question.id for question in exercise.questions],
+    }
+    for kind, cell_id in order:
+        known = wanted.get("check" if kind == "task" else kind, [cell_id])
+        if cell_id not in known:
+            what = "a question" if kind == "question" else "a task"
+            raise ManifestError(f"{path}: {cell_id!r} is not {what} of {exercise.id}{nearest(cell_id, known)}")
+    for kind, ids in wanted.items():
+        for cell_id in ids:
+            if (kind, cell_id) not in order:
+                what = "question" if kind == "question" else "task"
+                raise ManifestError(f"{path}: {what} {cell_id!r} of the manifest needs a {kind} cell, there is none")
+    for cell_id in wanted["check"]:
         if ("task", cell_id) not in order:
             raise ManifestError(f"{path}: check {cell_id!r} has no task cell of that name")
         if order.index(("task", cell_id)) > order.index(("check", cell_id)):

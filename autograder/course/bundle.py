@@ -78,7 +78,10 @@ def support_files(course: Course, exercise: Exercise) -> dict[str, bytes]:
             files[name] = path.read_bytes()
         elif name == "requirements.txt" or (name == "datasets/registry.toml" and exercise.data):
             raise CourseError(f"{path} is missing, the bundle of {exercise.id} needs it")
-    rows = "\n".join(f"| {task.id} | {task.points} |" for task in exercise.tasks)
+    rows = "\n".join(
+        [f"| {task.id} | {task.points} |" for task in exercise.tasks]
+        + [f"| {question.id} (in words, graded by hand) | {question.points} |" for question in exercise.questions]
+    )
     due = exercise.due.isoformat(sep=" ", timespec="minutes")
     readme = _README.format(name=course.name, title=exercise.title, id=exercise.id, due=due, rows=rows)
     return files | {"README.md": readme.encode("utf-8")}

@@ -12,13 +12,14 @@ from autograder.course.strip import secret_lines
 from autograder.errors import CourseError
 
 _MIN_CHARACTERS = 12  # shorter lines (`return out`) are in every program
+_PROMPT = re.compile(r"^(>>>|\.\.\.) ")
 _MARKERS = ("BEGIN SOLUTION", "BEGIN HIDDEN TESTS")
 
 
 def secrets_of(course: Course, exercise: Exercise, notebook: Mapping[str, Any]) -> dict[str, str]:
     """Return distinctive line -> where it comes from, for all that the release of `exercise` must not show.
 
-    Left out are short lines and lines that also stand, word for word, in code outside the regions.
+    Left out are short lines and lines that also stand, word for word, in code or doctests outside the regions.
     """
     found: dict[str, str] = {}
     public: set[str] = set()
@@ -29,7 +30,7 @@ def secrets_of(course: Course, exercise: Exercise, notebook: Mapping[str, Any]) 
         for line in map(_normal, secret):
             if len(line.replace(" ", "")) >= _MIN_CHARACTERS:
                 found.setdefault(line, name)
-        public |= {line for line in map(_normal, rest) if not line.startswith("#")}
+        public |= {_PROMPT.sub("", line) for line in map(_normal, rest) if not line.startswith("#")}
     return {line: name for line, name in found.items() if line not in public}
 
 

@@ -6,15 +6,13 @@ point that is not a positive integer is an error that names the exercise and wha
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from autograder.course.toml_table import Table, is_positive, nearest
 from autograder.errors import ManifestError
 
 PACKAGE = "exercise_code"  # the one package that students' notebooks import
@@ -22,13 +20,19 @@ EXERCISE_ID = re.compile(r"[0-9]{2}_[a-z][a-z0-9_]{0,39}")
 TASK_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _MODEL_FILE = re.compile(r"[a-z][a-z0-9_]{0,39}\.onnx")
 _DATASET = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_ONE_LINE = re.compile(r"\S[^\n\r]*")
-_REQUIRED: Any = object()
 
 
 @dataclass(frozen=True)
 class Task:
     """One thing to solve; `points` is a positive integer."""
+
+    id: str
+    points: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to answer in words, graded by hand in nbgrader's formgrader; `points` is a positive integer."""
 
     id: str
     points: int
@@ -43,19 +47,47 @@ class ModelContract:
     classes: int
     max_parameters: int
     max_bytes: int
+    max_flops: int | None = None  # of one image, a multiplication with its addition counting two
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many hand-ins of one student are taken per UTC day and in all; None is no limit. Refused ones do not count."""
+
+    per_day: int | None = None
+    total: int | None = None
 
 
 @dataclass(frozen=True)
 class HiddenSetSpec:
-    """Which data set scores the models; a model passes when 100 * correct >= pass_percent * n."""
+    """Which data set scores the models; a model passes when 100 * correct >= pass_percent * n.
+
+    `split`: the board shows one half before the deadline and ranks on the other after it. Too small a set is not split.
+    """
 
     dataset: str
     pass_percent: int
+    split: bool = True
+
+
+@dataclass(frozen=True)
+class BoardSpec:
+    """What the leaderboard shows: `rank` is the model file that ranks, `before` one it is compared with (None: no
+    comparison), `pareto` adds the plot of accuracy against parameters.
+    """
+
+    rank: str
+    before: str | None = None
+    pareto: bool = False
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise; `due` carries a time zone, the two limits are whole seconds."""
+    """One exercise; `due` carries a time zone, the two limits are whole seconds.
+
+    What the machine grades and what people grade are counted apart: `max_points` are the tasks', so that no result of
+    autograde waits for anybody; the questions' points live in nbgrader's gradebook.
+    """
 
     id: str
     title: str
@@ -66,10 +98,27 @@ class Exercise:
     tasks: tuple[Task, ...]
     models: tuple[ModelContract, ...]
     hidden_set: HiddenSetSpec | None
+    board_spec: BoardSpec | None = None
+    questions: tuple[Question, ...] = ()
+    quota: Quota | None = None
+
+    @property
+    def board(self) -> BoardSpec | None:
+        """What the leaderboard shows; without `[exercise.board]` it is ranked by the first model. None: no models."""
+        return self.board_spec or (BoardSpec(self.models[0].file) if self.models else None)
 
     @property
     def max_points(self) -> int:
         return sum(task.points for task in self.tasks)
+
+    @property
+    def graded(self) -> tuple[Task | Question, ...]:
+        """Everything that has points, by machine or by hand."""
+        return (*self.tasks, *self.questions)
+
+    @property
+    def question_points(self) -> int:
+        return sum(question.points for question in self.questions)
 
     @property
     def notebook(self) -> str:
@@ -108,12 +157,6 @@ class Course:
         )
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `, did you mean '...'?` for the closest known word, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f", did you mean {close[0]!r}?" if close else ""
-
-
 def load(path: Path | str) -> Course:
     """Read and validate a manifest.
 
@@ -127,7 +170,7 @@ def load(path: Path | str) -> Course:
         raise ManifestError(f"cannot read the manifest {path}: {error.strerror}") from error
     except ValueError as error:  # tomllib.TOMLDecodeError and UnicodeDecodeError
         raise ManifestError(f"{path} is not TOML in UTF-8: {error}") from error
-    top = _Table(document, f"{path.name}")
+    top = Table(document, f"{path.name}")
     about = top.table("course")
     name, term = about.text("name"), about.text("term", re.compile(r"[0-9a-z][0-9a-z_-]{0,19}"))
     about.done()
@@ -137,10 +180,11 @@ def load(path: Path | str) -> Course:
         raise ManifestError(f"{path.name}: no [[exercise]] in it, expected at least one")
     _unique("exercise id", [exercise.id for exercise in exercises], path.name)
     _unique("exercise number", [exercise.id[:2] for exercise in exercises], path.name)
+    _unique("task id", [task.id for exercise in exercises for task in exercise.tasks], path.name)
     return Course(name, term, tuple(sorted(exercises, key=lambda exercise: exercise.id)), path)
 
 
-def _exercise(table: _Table) -> Exercise:
+def _exercise(table: Table) -> Exercise:
     exercise_id = table.text("id", EXERCISE_ID)
     table.where = f"{table.where} {exercise_id}"
     title = table.text("title")
@@ -154,51 +198,82 @@ def _exercise(table: _Table) -> Exercise:
     for name in data:
         if not isinstance(name, str) or not _DATASET.fullmatch(name):
             raise ManifestError(f"{table.where}: data is {data!r}, expected a list of data set names")
-    tasks = tuple(_task(item) for item in table.tables("task"))
+    tasks = tuple(Task(*_graded(item)) for item in table.tables("task"))
+    questions = tuple(Question(*_graded(item)) for item in table.tables("question"))
     models = tuple(_model(item) for item in table.tables("model"))
     hidden = _hidden_set(table.table("hidden_set")) if "hidden_set" in table.items else None
+    board = _board(table.table("board"), [model.file for model in models]) if "board" in table.items else None
+    quota = _quota(table.table("quota")) if "quota" in table.items else None
     table.done()
     if not tasks:
         raise ManifestError(f"{table.where}: no [[exercise.task]], expected at least one")
-    _unique("task id", [task.id for task in tasks], table.where)
+    _unique("task id", [*(task.id for task in tasks), *(question.id for question in questions)], table.where)
     _unique("model file", [model.file for model in models], table.where)
     if hidden is not None and not models:
         raise ManifestError(f"{table.where}: a hidden_set but no [[exercise.model]] to score; add one")
-    return Exercise(exercise_id, title, due, cell, notebook, tuple(data), tasks, models, hidden)
+    return Exercise(
+        exercise_id, title, due, cell, notebook, tuple(data), tasks, models, hidden, board, questions, quota
+    )
 
 
-def _due(table: _Table) -> datetime:
-    raw = table.items.pop("due", _REQUIRED)
+def _due(table: Table) -> datetime:
+    raw = table.items.pop("due", None)
     try:
         due = raw if isinstance(raw, datetime) else datetime.fromisoformat(raw)
     except (TypeError, ValueError):
         due = None
     if due is None or due.utcoffset() is None:
-        got = "nothing" if raw is _REQUIRED else repr(str(raw))
+        got = "nothing" if raw is None else repr(str(raw))
         raise ManifestError(f"{table.where}: due is {got}, expected a time with zone like '2026-12-16T15:59:59+01:00'")
     return due
 
 
-def _task(table: _Table) -> Task:
-    task = Task(table.text("id", TASK_ID), table.positive("points"))
+def _graded(table: Table) -> tuple[str, int]:
+    found = table.text("id", TASK_ID), table.positive("points")
     table.done()
-    return task
+    return found
 
 
-def _model(table: _Table) -> ModelContract:
+def _model(table: Table) -> ModelContract:
     file, shape = table.text("file", _MODEL_FILE), table.value("input", list)
-    if len(shape) != 3 or not all(_is_positive(side) for side in shape):
+    if len(shape) != 3 or not all(is_positive(side) for side in shape):
         raise ManifestError(f"{table.where}: input is {shape!r}, expected [channels, height, width]")
-    numbers = [table.positive(key) for key in ("classes", "max_parameters", "max_bytes")]
+    classes, parameters, size = (table.positive(key) for key in ("classes", "max_parameters", "max_bytes"))
+    flops = table.positive("max_flops") if "max_flops" in table.items else None
     table.done()
-    return ModelContract(file, (shape[0], shape[1], shape[2]), *numbers)
+    return ModelContract(file, (shape[0], shape[1], shape[2]), classes, parameters, size, flops)
 
 
-def _hidden_set(table: _Table) -> HiddenSetSpec:
-    spec = HiddenSetSpec(table.text("dataset", _DATASET), table.positive("pass_percent"))
+def _quota(table: Table) -> Quota:
+    found = {key: table.positive(key) for key in ("per_day", "total") if key in table.items}
+    table.done()
+    if not found:
+        raise ManifestError(f"{table.where}: a quota without per_day and total, expected at least one of them")
+    return Quota(**found)
+
+
+def _hidden_set(table: Table) -> HiddenSetSpec:
+    spec = HiddenSetSpec(
+        table.text("dataset", _DATASET), table.positive("pass_percent"), table.value("split", bool, True)
+    )
     table.done()
     if spec.pass_percent > 100:
         raise ManifestError(f"{table.where}: pass_percent is {spec.pass_percent}, expected 1 to 100")
+    return spec
+
+
+def _board(table: Table, files: list[str]) -> BoardSpec:
+    spec = BoardSpec(
+        table.text("rank"),
+        table.text("before") if "before" in table.items else None,
+        table.value("pareto", bool, False),
+    )
+    table.done()
+    for key, file in (("rank", spec.rank), ("before", spec.before)):
+        if file is not None and file not in files:
+            raise ManifestError(f"{table.where}: {key} is {file!r}, expected one of the exercise's models {files}")
+    if spec.before == spec.rank:
+        raise ManifestError(f"{table.where}: before and rank are both {spec.rank!r}, expected two different models")
     return spec
 
 
@@ -206,51 +281,3 @@ def _unique(what: str, values: list[str], where: str) -> None:
     for value in values:
         if values.count(value) > 1:
             raise ManifestError(f"{where}: {what} {value!r} appears {values.count(value)} times")
-
-
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-class _Table:
-    """One TOML table that is emptied key by key; what `done` still finds in it is unknown."""
-
-    def __init__(self, items: dict[str, Any], where: str) -> None:
-        self.items, self.where = dict(items), where
-        self.known: list[str] = []
-
-    def value(self, key: str, kind: type, default: Any = _REQUIRED) -> Any:
-        self.known.append(key)
-        value = self.items.pop(key, default)
-        if value is _REQUIRED:
-            hint = nearest(key, self.items).replace("did you mean", "is it")
-            raise ManifestError(f"{self.where}: {key!r} is missing{hint}")
-        if not isinstance(value, kind):
-            raise ManifestError(f"{self.where}: {key} is {value!r}, expected a {kind.__name__}")
-        return value
-
-    def text(self, key: str, pattern: re.Pattern[str] = _ONE_LINE) -> str:
-        value = self.value(key, str)
-        if not pattern.fullmatch(value):
-            raise ManifestError(f"{self.where}: {key} is {value!r}, expected the form {pattern.pattern}")
-        return value
-
-    def positive(self, key: str) -> int:
-        value = self.value(key, object)
-        if not _is_positive(value):
-            raise ManifestError(f"{self.where}: {key} is {value!r}, expected a positive integer")
-        return value
-
-    def table(self, key: str) -> _Table:
-        return _Table(self.value(key, dict), f"{self.where}: {key}")
-
-    def tables(self, key: str) -> list[_Table]:
-        items = self.value(key, list, [])
-        if not all(isinstance(item, dict) for item in items):
-            raise ManifestError(f"{self.where}: {key} is not a list of tables, write [[{key}]]")
-        return [_Table(item, f"{self.where}: {key} {number}") for number, item in enumerate(items, 1)]
-
-    def done(self) -> None:
-        known = {*self.known, "due"} if "title" in self.known else set(self.known)
-        for key in self.items:
-            raise ManifestError(f"{self.where}: unknown key {key!r}{nearest(key, known)}")

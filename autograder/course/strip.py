@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from autograder.course.manifest import nearest
+from autograder.course.toml_table import nearest
 from autograder.errors import MarkerError
 
 _BEGIN = re.compile(r"([ \t]*)### BEGIN SOLUTION ([0-9]{2}_[a-z0-9_]+)[ \t]*")

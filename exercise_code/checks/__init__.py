@@ -6,5 +6,9 @@ tanh, hint 1 of 3: The derivative of tanh can be written with tanh itself.  More
 """
 
 from exercise_code.checks.core import Check, CheckFailed, NotAttempted, check, expect, expect_close, hint
+from exercise_code.checks.verifiers import Case, call_unchanged, element_wise_layer, function, numeric_gradient
 
-__all__ = ["Check", "CheckFailed", "NotAttempted", "check", "expect", "expect_close", "hint"]
+__all__ = [
+    "Case", "Check", "CheckFailed", "NotAttempted", "call_unchanged", "check", "element_wise_layer", "expect",
+    "expect_close", "function", "hint", "numeric_gradient",
+]  # fmt: skip

@@ -7,100 +7,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exercise_code.checks.core import Check, expect, expect_close
+from exercise_code.checks.search_bugs import draw_learning_rate, keep_best_weights, pick_trial
 from exercise_code.checks.search_tasks import grid_configs, narrow_space, sample_config
+from exercise_code.checks.verifiers import Verify, element_wise_layer
 
 EXERCISE = "04_grid_search"
 
 
-def _numeric_gradient(forward: Any, x: NDArray, dout: NDArray, h: float = 1e-6) -> NDArray:
-    """Central differences of sum(forward(x) * dout) with respect to every entry of x (float64)."""
-    grad = np.zeros_like(x)
-    for index in np.ndindex(*x.shape):
-        up, down = x.copy(), x.copy()
-        up[index] += h
-        down[index] -= h
-        grad[index] = ((forward(up)[0] - forward(down)[0]) * dout).sum() / (2 * h)
-    return grad
+def _tanh(x: NDArray) -> NDArray:
+    return 1 - 2 / (np.exp(2 * np.clip(x, -50, 50).astype(np.float64)) + 1)
 
 
-def _verify_activation(make: Any, reference: Any, x: NDArray, rng: np.random.Generator) -> None:
-    layer = make()
-    given = x.copy()
-    result = layer.forward(given)
-    is_pair = isinstance(result, tuple) and len(result) == 2
-    expect(is_pair, "forward", "a pair (out, cache)", type(result).__name__, "Return out and cache together.")
-    out, cache = result
-    expect_close("forward", out, reference(x), "Compare your formula with the definition above the task.")
-    expect(
-        np.array_equal(given, x),
-        "forward",
-        "the input as it was",
-        "a changed input",
-        "Make a new array for out.",
-    )
-    dout = rng.standard_normal(x.shape)
-    kept = dout.copy()
-    dx = layer.backward(dout, cache)
-    expect(
-        np.array_equal(dout, kept),
-        "backward",
-        "dout as it was",
-        "a changed dout",
-        "Make a new array for dx: others may use dout.",
-    )
-    # Central differences with h = 1e-6 in float64 are good to about 1e-9; 1e-6 leaves room for any algebra.
-    expect_close(
-        "backward",
-        dx,
-        _numeric_gradient(make().forward, x, dout),
-        "The chain rule: local derivative times dout, entry by entry (numbers from finite differences).",
-        rtol=1e-5,
-        atol=1e-7,
-    )
-    again = layer.backward(dout, cache)
-    expect(
-        np.array_equal(dx, again),
-        "backward",
-        "the same dx when called twice",
-        "another",
-        "Leave the cache unchanged.",
-    )
-    big = np.array([-1000.0, 1000.0], dtype=np.float32)
-    out32, cache32 = make().forward(big)
-    expect_close("forward for inputs of -1000 and 1000", out32, reference(big), "Nothing may overflow.", rtol=1e-5)
-    expect(
-        np.asarray(out32).dtype == np.float32, "forward", "float32 for float32 input", np.asarray(out32).dtype.name,
-        "Multiplying by a float64 array widens the result.",
-    )  # fmt: skip
-    finite = np.isfinite(make().backward(np.ones(2, dtype=np.float32), cache32)).all()
-    expect(
-        bool(finite),
-        "backward for inputs of -1000 and 1000",
-        "finite numbers",
-        "inf or nan",
-        "Use the cached output.",
-    )
+tanh = element_wise_layer(_tanh)
 
 
-def _inputs(rng: np.random.Generator) -> NDArray:
-    """(3, 4) float64 at least 0.05 away from 0, so that no finite difference straddles a kink."""
-    return rng.choice([-1, 1], size=(3, 4)) * rng.uniform(0.05, 3, size=(3, 4))
-
-
-def tanh(answer: Any, rng: np.random.Generator) -> None:
-    _verify_activation(
-        answer, lambda x: 1 - 2 / (np.exp(2 * np.clip(x, -50, 50).astype(np.float64)) + 1), _inputs(rng), rng
-    )
+def _leaky_with(slope: float) -> Verify:
+    return element_wise_layer(lambda x: np.maximum(x, slope * x), lambda answer: answer(slope=slope))
 
 
 def leaky_relu(answer: Any, rng: np.random.Generator) -> None:
     for slope in (0.01, float(rng.uniform(0.05, 0.5))):
-        _verify_activation(
-            lambda slope=slope: answer(slope=slope),
-            lambda x, slope=slope: np.maximum(x, slope * x),
-            _inputs(rng),
-            rng,
-        )
+        _leaky_with(slope)(answer, rng)
     expect_close(
         "slope when none is given",
         answer().forward(np.array([-100.0]))[0],
@@ -163,7 +90,7 @@ def confusion_matrix(answer: Any, rng: np.random.Generator) -> None:
 
 LAYER, TUNING, DIAGNOSTICS = (
     "exercise_code.networks.layer",
-    "exercise_code.hyperparameter_tuning",
+    "exercise_code.hyperparameter_tuning.sampling",
     "exercise_code.diagnostics",
 )
 
@@ -227,6 +154,35 @@ CHECKS = {
             "float(10 ** rng.uniform(np.log10(low), np.log10(high))) and int(rng.integers(low, high, endpoint=True)).",
         ),
         f"{TUNING}:sample_config",
+    ),
+    "draw_learning_rate": Check(
+        EXERCISE,
+        draw_learning_rate,
+        (
+            "Two things are wrong in the last line: which number is raised to which power, and what np.exp does with a "
+            "second argument.",
+            "rng.uniform is already right: it draws the exponent to base 10.",
+            "The inverse of log10 is 10 ** exponent.",
+        ),
+    ),
+    "pick_trial": Check(
+        EXERCISE,
+        pick_trial,
+        (
+            "Three mistakes: one is about which images decide, two about what `not best` and nan do.",
+            "Choose by val_loss. Begin with no best at all (None), and leave out losses that are not finite.",
+            "Loop with enumerate; skip a trial unless math.isfinite(its val_loss); replace the best when there is none yet "
+            "or when the new loss is smaller.",
+        ),
+    ),
+    "keep_best_weights": Check(
+        EXERCISE,
+        keep_best_weights,
+        (
+            "After the loop, print the ids of the arrays in params and in the result.",
+            "A dict holds references. The optimizer goes on writing into the arrays they point to.",
+            "Whenever the loss is a new minimum, make a dict of array.copy() for every name.",
+        ),
     ),
     "narrow_space": Check(
         EXERCISE,

@@ -16,7 +16,8 @@
 # step is written above it. No GPU needed.
 #
 # **How a task works.** Replace the line that raises `NotImplementedError`. The cell below checks your code: *right*, *wrong*
-# (with what was expected, what came, and where to look) or *not attempted*. Stuck? Run `hint("tanh")` in any cell, then
+# (with what was expected, what came, and where to look) or *not attempted*. Three tasks are called **spot the bug**: code that
+# people really ran for a course or a paper, with a mistake that no error message shows. Stuck? Run `hint("tanh")` in any cell, then
 # `hint("tanh", 2)` and `hint("tanh", 3)`: every hint says more than the one before. Once a check says *right*, the package
 # itself uses your code for the rest of the notebook.
 
@@ -267,7 +268,7 @@ plt.show()
 #
 # Write down a few values for each setting and try every combination. First the combinations:
 
-# %% task="grid_configs" source="exercise_code.hyperparameter_tuning:grid_configs"
+# %% task="grid_configs" source="exercise_code.hyperparameter_tuning.sampling:grid_configs"
 
 # %% check="grid_configs"
 check("grid_configs", grid_configs)
@@ -305,7 +306,7 @@ plt.show()
 #
 # Learning rates and regularisation live on a log scale: between 0.0001 and 0.1 you want as many draws in each decade.
 
-# %% task="sample_config" source="exercise_code.hyperparameter_tuning:sample_config"
+# %% task="sample_config" source="exercise_code.hyperparameter_tuning.sampling:sample_config"
 
 # %% check="sample_config"
 check("sample_config", sample_config)
@@ -315,6 +316,35 @@ _draws = [
     sample_config({"x": ([1, 2], "int"), "y": ([1e-3, 1e3], "log")}, np.random.default_rng(i)) for i in range(300)
 ]
 assert {draw["x"] for draw in _draws} == {1, 2} and 0.3 < np.mean([draw["y"] < 1 for draw in _draws]) < 0.7
+### END HIDDEN TESTS
+
+# %% [markdown]
+# **Spot the bug.** From lecture slides, as they went round:
+#
+# ```python
+# r = rng.uniform(np.log10(low), np.log10(high))    # for low = 10e-4 ("0.0001")
+# lr = np.exp(10, r)
+# ```
+#
+# Run it and it stops with a strange `TypeError`: the second argument of `np.exp` is not a power but the array to write into.
+# The obvious repair, `np.exp(r)`, runs without complaint and is worse: it searches in the wrong place, quietly. (And `10e-4`? It is
+# 0.001; 0.0001 is `1e-4`.) Write the draw so that it does what was meant.
+
+
+# %% task="draw_learning_rate"
+def draw_learning_rate(low: float, high: float, rng: np.random.Generator) -> float:
+    """Draw a learning rate from low to high (both > 0): each decade is equally likely."""
+    ### BEGIN SOLUTION 04_grid_search
+    decades = rng.uniform(math.log10(low), math.log10(high))
+    return float(10.0**decades)
+    ### END SOLUTION
+
+
+# %% check="draw_learning_rate"
+check("draw_learning_rate", draw_learning_rate)
+### BEGIN HIDDEN TESTS
+check("draw_learning_rate", draw_learning_rate, seed=420)
+assert abs(draw_learning_rate(0.01, 0.01, np.random.default_rng(0)) - 0.01) < 1e-12
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -345,12 +375,58 @@ plots.plot_search(coarse.trials, "learning_rate", "reg")
 plt.show()
 
 # %% [markdown]
+# **Question 1** (2 points, read by a person). You have 25 runs for two settings, and one of them hardly matters. Why does random
+# search find a better value of the important one than a 5 x 5 grid? And when would you still draw a grid? Two to four sentences.
+
+# %% [markdown] question="grid_or_random"
+# The grid spends its 25 runs on only five different values of the important setting and repeats each of them five times; random
+# search tries 25 different values of it, so one of them lies much closer to the optimum. The answer does not need to be known in
+# advance: random search does well whichever setting turns out to matter. A grid is still fine for one or two settings with few
+# sensible values (an activation, a number of layers), when every combination is to be compared, or to draw a picture of the loss.
+
+# %% [markdown]
+# **Spot the bug.** A search has run, and somebody picks the winner like this:
+#
+# ```python
+# best = None
+# for i, trial in enumerate(trials):
+#     if not best or trial["test_accuracy"] > trials[best]["test_accuracy"]:
+#         best = i
+# ```
+#
+# Two mistakes are in it, and a third appears as soon as the first is repaired. Whose images choose here? What does `not best` say when
+# the best trial is number 0, and what would it say of a loss of 0.0? And which trial wins when the first one diverged, so that its loss
+# is `nan`?
+
+
+# %% task="pick_trial"
+def pick_trial(trials: list[dict[str, float]]) -> int:
+    """Return the position of the trial to continue with.
+
+    Every trial is a dict with "val_loss" and "test_accuracy".
+    A loss can be nan or inf; at least one is finite.
+    """
+    ### BEGIN SOLUTION 04_grid_search
+    finite = [i for i, one in enumerate(trials) if math.isfinite(one["val_loss"])]
+    return min(finite, key=lambda i: trials[i]["val_loss"])
+    ### END SOLUTION
+
+
+# %% check="pick_trial"
+check("pick_trial", pick_trial)
+### BEGIN HIDDEN TESTS
+check("pick_trial", pick_trial, seed=421)
+_rows = [{"val_loss": float("nan"), "test_accuracy": 0.9}] * 3 + [{"val_loss": 2.0, "test_accuracy": 0.1}]
+assert pick_trial(_rows) == 3
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 7 From coarse to fine
 #
 # The coarse search told you *where* it is good. Now halve every range around the best point, train longer, and search again.
 # (Keep the second best in mind: the loss landscape has more than one valley.)
 
-# %% task="narrow_space" source="exercise_code.hyperparameter_tuning:narrow_space"
+# %% task="narrow_space" source="exercise_code.hyperparameter_tuning.sampling:narrow_space"
 
 # %% check="narrow_space"
 check("narrow_space", narrow_space)
@@ -384,6 +460,59 @@ for name, result in [("coarse", coarse), ("fine", fine)]:
 
 # %% [markdown]
 # ## 8 The final network
+#
+# **Spot the bug.** Training keeps the weights of the best epoch, and hands them back at the end. This is how the Solver of a well-known
+# course did it for years:
+#
+# ```python
+# best_loss, best_params = np.inf, params
+# for train_epoch in epochs:
+#     loss = train_epoch(params)          # changes the arrays of params in place
+#     if loss < best_loss:
+#         best_loss, best_params = loss, params
+# return best_params
+# ```
+#
+# It reports the best loss correctly and returns the *last* weights: in a measured run the best epoch had a validation loss of 2.33, and
+# the network that came back one of 5.87. Why? Write it so that the right weights come back.
+
+
+# %% task="keep_best_weights"
+def keep_best_weights(params: dict[str, NDArray], epochs: Sequence[Any]) -> dict[str, NDArray]:
+    """Train every epoch; return the weights as they were after the best one.
+
+    params: name -> array.
+    epochs: functions; epoch(params) trains params in place for one epoch and
+        returns the validation loss, which may be nan. The best has the smallest.
+    """
+    ### BEGIN SOLUTION 04_grid_search
+    lowest, kept = math.inf, {}
+    for run in epochs:
+        value = run(params)
+        if value < lowest:
+            lowest, kept = value, {name: array.copy() for name, array in params.items()}
+    return kept
+    ### END SOLUTION
+
+
+# %% check="keep_best_weights"
+check("keep_best_weights", keep_best_weights)
+### BEGIN HIDDEN TESTS
+check("keep_best_weights", keep_best_weights, seed=422)
+_box = {"w": np.zeros(2)}
+
+
+def _train(params, loss):
+    params["w"] += 1
+    return loss
+
+
+_kept = keep_best_weights(_box, [lambda p, v=v: _train(p, v) for v in (3.0, 1.0, 2.0)])
+assert _kept["w"].tolist() == [2.0, 2.0] and _box["w"].tolist() == [3.0, 3.0]
+### END HIDDEN TESTS
+
+# %% [markdown]
+# The course's own `Solver` copies. So, to the last run.
 #
 # Now all training images, more width than the search could afford, a learning rate that falls from epoch to epoch, and mirrored
 # images. Start from what your search found and adapt: **a larger network on more data wants more regularisation and
@@ -444,6 +573,18 @@ plots.show_images(
 plt.show()
 
 # %% [markdown]
+# **Question 2** (2 points, read by a person). Three networks after 20 epochs, accuracy on training / validation images:
+# A 99 % / 51 %, B 36 % / 35 %, C 58 % / 56 %. For each, say what limits it, and name one change you would try next. One of the three
+# was chosen because it was best on the *test* images; what would you tell its author?
+
+# %% [markdown] question="what_limits"
+# A overfits (a gap of 48 points): stronger regularisation, augmentation, more data, a smaller network or stopping earlier. B
+# underfits, training and validation are equally low: a better learning rate or initialisation, more width or depth, longer training,
+# less regularisation. C is balanced and both are still moderate: more capacity together with more regularisation, or longer training.
+# To the author: the test images have become validation images, so the number is too good; choose on validation, and report on images
+# that took no part in any choice.
+
+# %% [markdown]
 # ## 10 Hand it in
 #
 # **Save the notebook first.** The next cell writes `submission.zip`: this notebook, your network as `model.onnx` (with the
@@ -472,19 +613,32 @@ if not FAST:
 # | `grid_configs` | 2 |
 # | `sample_config` | 3 |
 # | `narrow_space` | 2 |
+# | bugs: `draw_learning_rate`, `pick_trial`, `keep_best_weights` | 1 + 1 + 1 |
 # | `confusion_matrix` | 1 |
-# | **together** | **15** |
+# | **together, by machine** | **18** |
+# | questions 1 and 2, read by a person | 2 + 2 |
 #
 # The grader runs your notebook on a small stand-in (that is why it takes seconds there), with the checks you see and a few
 # more inputs of the same kind. Training results earn no points in the notebook; your network is scored apart, on hidden images:
 # **48 % of them correct passes**, counted in whole images. Your best submission counts, and you may hand in more than once
 # until the deadline. The leaderboard shows your accuracy with its 95 % interval under a pseudonym.
 #
-# ## Take away
+# ## Key points
 #
 # - First make it overfit, then make it generalise. A wrong first loss or an unlearnable image is a bug, not a setting.
 # - The learning rate first, always on a log scale. Grid for one or two settings, random for more, then coarse to fine.
 # - Choose on validation images, report on test images, once. Differences within the interval are luck.
+# - A loss can be `nan`, and a dict of weights can be an alias: both make a search lie without an error message.
 #
-# **Next:** exercise 05 searches by halving, Hyperband and Bayesian optimisation. **Further reading:** Bergstra and Bengio (2012),
-# *Random search for hyper-parameter optimization*; He et al. (2015), *Delving deep into rectifiers*.
+# ## What comes next
+#
+# Here every configuration got the same number of epochs, the hopeless ones too. Exercise 05 stops those early (successive halving,
+# Hyperband), lets earlier results choose the next configuration (Bayesian optimisation, TPE), and asks what a difference of one point
+# is worth.
+#
+# ## Further reading
+#
+# - Bergstra and Bengio (2012), *Random search for hyper-parameter optimization*: the argument of section 6, with the picture.
+# - He et al. (2015), *Delving deep into rectifiers*: why `"he"` brings five layers to life.
+# - Smith (2018), *A disciplined approach to neural network hyper-parameters*: settings that depend on each other.
+# - Recht et al. (2019), *Do ImageNet classifiers generalize to ImageNet?*: what choosing by a test set does to a whole field.

@@ -25,6 +25,7 @@ import numpy as np
 import onnxruntime
 
 import exercise_code
+from autograder.grading.accuracy import public_half
 from exercise_code.data import (
     ComposeTransform,
     DataLoader,
@@ -215,7 +216,7 @@ def main() -> None:
         return ClassificationNet(activation, **{"std": "he", **settings})
 
     solve_all: dict = {}
-    full, none = {"points": 15}, {"points": 0}
+    full, none = {"points": 18}, {"points": 0}
     scored = {"state": "SCORED"}
 
     two_layers = net(Relu(), hidden_size=256, reg=5e-4)
@@ -238,7 +239,7 @@ def main() -> None:
         raise SystemExit("error: the solution of tanh has changed, adapt the wrong gradient of class_of_12.py")
     hand_in(
         "f06", "Finn Falk", "forgets a square in the gradient of tanh", {"edits": {"tanh": wrong}},
-        shop.onnx(tanh, work), claimed, points=13, **scored,
+        shop.onnx(tanh, work), claimed, points=16, **scored,
     )  # fmt: skip
 
     sigmoid = net(Sigmoid(), hidden_size=64, std="xavier")
@@ -246,7 +247,7 @@ def main() -> None:
     loop = "def expected_initial_loss(num_classes):\n    while True:\n        pass\n"
     hand_in(
         "g07", "Gia Gatti", "an endless loop in initial_loss", {"edits": {"initial_loss": loop}},
-        shop.onnx(sigmoid, work), claimed, points=14, **scored,
+        shop.onnx(sigmoid, work), claimed, points=17, **scored,
     )  # fmt: skip
 
     other = net(Relu(), hidden_size=96, rng=np.random.default_rng(8))
@@ -299,7 +300,8 @@ def main() -> None:
 
     best = ClassificationNet.load_model(strong_home / "exercises" / EXERCISE / "models" / "best_model.npz")
     hidden, labels = np.load(options.hidden_inputs), np.load(options.hidden_labels)
-    over, under = around_the_mark(shop, best, work, hidden, labels)
+    private = ~public_half(labels)  # the half that decides after the deadline
+    over, under = around_the_mark(shop, best, work, hidden[private], labels[private])
     hand_in(
         "c03", "Cem Celik", "lands just under the pass mark", solve_all, under, 0.48, **full, **scored,
         passed=False,

@@ -22,7 +22,7 @@ from autograder.grading.sanitise import Refused, prepare
 from autograder.grading.verdicts import Stop, align_with_nbgrader, judge, rebuilt_outputs
 
 TOY = Path(__file__).parent / "toy_course"
-ALL = {"tanh": 2.0, "mean": 3.0, "why": 0.0}  # `why` is graded by hand
+ALL = {"tanh": 2.0, "mean": 3.0}  # the question `why` is graded by hand
 SOLVED_MEAN = "def mean(numbers):\n    return math.fsum(numbers) / len(numbers)\n"
 
 
@@ -73,6 +73,16 @@ class Term:
                 notebook = book.find_submission_notebook("02_main", "02_main", student)
                 return {grade.name: grade.auto_score for grade in notebook.grades if grade.name != "question_why"}
 
+    def by_hand(self, student):
+        """(waits for a person, automatic points, most points) of the question in nbgrader's own gradebook."""
+        from nbgrader.api import Gradebook
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Gradebook(f"sqlite:///{self.course_dir / 'gradebook.db'}") as book:
+                grade = book.find_grade("question_why", "02_main", "02_main", student)
+                return grade.needs_manual_grade, grade.auto_score, grade.max_score
+
     def printed(self, student):
         """All that the student's cells printed or raised while being graded."""
         path = self.course_dir / "autograded" / student / "02_main" / "02_main.ipynb"
@@ -113,8 +123,7 @@ def test_the_solved_notebook_earns_every_automatic_point(term):
     result = term.grade("solver", term.solved)
 
     assert points(result) == ALL
-    assert (result.points, result.max_points, result.state, result.code) == (5.0, 6, "graded", None)
-    assert result.per_task["why"].message == "waits for grading by hand"
+    assert (result.points, result.max_points, result.state, result.code) == (5.0, 5, "graded", None)
     assert result.detail == ""
     assert term.recorded("solver") == {"check_tanh": 2.0, "check_mean": 3.0}
 
@@ -142,6 +151,47 @@ def test_one_task_left_open_fails_only_its_own_check(term):
     released = cell(term.unsolved, "task_tanh")["source"]
 
     assert points(term.grade("half", term.student(task_tanh=released))) == ALL | {"tanh": 0.0}
+
+
+def test_an_answer_in_words_waits_for_a_person_and_an_untouched_one_does_not(term):
+    term.grade("writer_of_words", term.student(question_why="Because exp grows faster."))
+    term.grade("silent", term.student())
+
+    by_hand = {student: term.by_hand(student) for student in ("writer_of_words", "silent")}
+
+    assert by_hand == {"writer_of_words": (True, None, 1.0), "silent": (False, 0.0, 1.0)}
+
+
+def test_a_notebook_without_the_question_cell_is_graded_all_the_same(term):
+    notebook = term.student()
+    notebook["cells"] = [entry for entry in notebook["cells"] if entry["id"] != "question_why"]
+
+    result = term.grade("no_question", notebook)
+
+    assert (points(result), result.state) == (ALL, "graded")
+    assert "question_why is missing" in result.detail
+
+
+def test_formgrader_lists_the_release_and_the_answer_that_waits_for_a_person(term):
+    from nbgrader.apps.api import NbGraderAPI
+    from nbgrader.coursedir import CourseDirectory
+
+    term.grade("asker", term.student(question_why="Because exp grows faster."))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folder = CourseDirectory(root=str(term.course_dir), db_url=f"sqlite:///{term.course_dir / 'gradebook.db'}")
+        api = NbGraderAPI(folder)
+        listed = {row["name"]: row for row in api.get_assignments()}
+        (notebook,) = api.get_notebooks("02_main")
+        waiting = {
+            row["student"]: row["needs_manual_grade"] for row in api.get_notebook_submissions("02_main", "02_main")
+        }
+
+    assert set(listed) == set(term.course.ids)
+    assert listed["02_main"]["release_path"] == "release/02_main"
+    assert (listed["02_main"]["max_code_score"], listed["02_main"]["max_written_score"]) == (5.0, 1.0)
+    assert (notebook["name"], notebook["max_score"]) == ("02_main", 6.0)
+    assert waiting["asker"] is True
 
 
 def test_grading_again_gives_the_same_single_grade(term):
@@ -303,7 +353,7 @@ def test_an_edited_check_is_restored_and_reported(term):
     result = term.grade("editor", notebook)
 
     assert points(result) == ALL | {"mean": 0.0}
-    assert result.max_points == 6
+    assert result.max_points == 5
     assert result.detail == "check_mean was edited and has been restored"
     assert term.recorded("editor") == {"check_tanh": 2.0, "check_mean": 0.0}
 

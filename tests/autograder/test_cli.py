@@ -45,7 +45,10 @@ dataset = "cifar10"
 pass_percent = 48
 """
 VERBS = [
+    "doctor",
     "release",
+    "check",
+    "new",
     "collect",
     "hidden-set build",
     "autograde",
@@ -107,6 +110,14 @@ BAD = [
     (["hidden-set"], "Missing command"),
     (["hidden-set", "build"], "Missing argument"),
     (["release"], "Missing argument"),
+    (["release", "04_grid_search", "--all"], "--all alone"),
+    (["check", "4"], "no exercise '4'"),
+    (["check", "--jobs", "0"], "jobs"),
+    (["new", "04_other", "Other"], "number 04 is taken by 04_grid_search"),
+    (["new", "4_other", "Other"], "expected two digits and a name"),
+    (["new", "../05_other", "Other"], "expected two digits and a name"),
+    (["new", "05_other", ""], "expected one line of text"),
+    (["new", "05_other", "two\nlines"], "expected one line of text"),
     (["release", "04_grid_serach"], "did you mean '04_grid_search'"),
     (["release", EXERCISE, "--course", "nowhere.toml"], "nowhere.toml"),
     (["release", EXERCISE, "--course", "roster.csv"], "not TOML"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autograder.course import manifest
-from autograder.course.manifest import HiddenSetSpec, ModelContract, Task
+from autograder.course.manifest import HiddenSetSpec, ModelContract, Question, Task
 from autograder.errors import ManifestError
 
 GOOD = """\
@@ -35,6 +35,9 @@ points = 2
 [[exercise.task]]
 id = "leaky_relu"
 points = 3
+[[exercise.question]]
+id = "why"
+points = 1
 [[exercise.model]]
 file = "model.onnx"
 input = [3, 32, 32]
@@ -64,7 +67,8 @@ def test_every_field_of_the_documented_form_arrives(tmp_path):
     assert exercise.tasks == (Task("tanh", 2), Task("leaky_relu", 3))
     assert exercise.models == (ModelContract("model.onnx", (3, 32, 32), 10, 20_000_000, 100_000_000),)
     assert exercise.hidden_set == HiddenSetSpec("cifar10", 48)
-    assert (exercise.max_points, exercise.notebook) == (5, "04_grid_search.ipynb")
+    assert exercise.questions == (Question("why", 1),)
+    assert (exercise.max_points, exercise.question_points, exercise.notebook) == (5, 1, "04_grid_search.ipynb")
 
 
 def test_exercises_are_sorted_and_optional_parts_are_empty(tmp_path):
@@ -100,6 +104,9 @@ def test_an_unknown_exercise_names_the_nearest_one(tmp_path):
         ('id = "04_grid_search"', 'id = "05_model_search"', r"'05_model_search' appears 2 times"),
         ('id = "04_grid_search"', 'id = "05_other"', r"exercise number '05' appears 2 times"),
         ('id = "leaky_relu"', 'id = "tanh"', r"task id 'tanh' appears 2 times"),
+        ('id = "leaky_relu"', 'id = "search"', r"task id 'search' appears 2 times"),
+        ('id = "why"', 'id = "tanh"', r"04_grid_search: task id 'tanh' appears 2 times"),
+        ("points = 1\n", "points = 0\n", r"question 1: points is 0, expected a positive integer"),
         ("points = 3", "points = 0", r"points is 0, expected a positive integer"),
         ("points = 3", "points = 1.5", r"points is 1.5, expected a positive integer"),
         ("points = 3", "points = true", r"points is True, expected a positive integer"),
@@ -137,3 +144,36 @@ def test_a_missing_or_empty_file_is_one_line(tmp_path):
         manifest.load(tmp_path / "course.toml")
     with pytest.raises(ManifestError, match="'course' is missing"):
         manifest.load(write(tmp_path, ""))
+
+
+TWO_MODELS = GOOD.replace(
+    "[exercise.hidden_set]",
+    '[[exercise.model]]\nfile = "other.onnx"\ninput = [3, 32, 32]\nclasses = 10\nmax_parameters = 9\nmax_bytes = 9\n'
+    "[exercise.hidden_set]",
+)
+
+
+def test_the_board_ranks_by_the_first_model_unless_the_manifest_says_otherwise(tmp_path):
+    plain = manifest.load(write(tmp_path, TWO_MODELS)).exercise("04_grid_search")
+    assert plain.board == manifest.BoardSpec("model.onnx", None, False) and plain.hidden_set.split
+    text = f'{TWO_MODELS}split = false\n[exercise.board]\nrank = "other.onnx"\nbefore = "model.onnx"\npareto = true\n'
+    told = manifest.load(write(tmp_path, text))
+    assert told.exercise("04_grid_search").board == manifest.BoardSpec("other.onnx", "model.onnx", True)
+    assert not told.exercise("04_grid_search").hidden_set.split
+    assert told.exercise("05_model_search").board is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('rank = "none.onnx"', r"rank is 'none.onnx', expected one of the exercise's models"),
+        ('rank = "model.onnx"\nbefore = "x.onnx"', r"before is 'x.onnx', expected one of"),
+        ('rank = "model.onnx"\nbefore = "model.onnx"', r"before and rank are both 'model.onnx'"),
+        ('rank = "model.onnx"\npareto = 1', r"pareto is 1, expected a bool"),
+        ('rank = "model.onnx"\nplot = true', r"unknown key 'plot'"),
+        ("pareto = true", r"'rank' is missing"),
+    ],
+)
+def test_a_board_that_cannot_be_made_is_refused(tmp_path, lines, message):
+    with pytest.raises(ManifestError, match=message):
+        manifest.load(write(tmp_path, f"{TWO_MODELS}[exercise.board]\n{lines}\n"))

@@ -72,7 +72,7 @@ def test_the_released_notebook_has_named_stubs_and_no_solution_hidden_test_or_ou
     assert "".join(cells["check_mean"]["source"]) == (
         'assert mean([1.0, 2.0, 6.0]) == 3.0, "the mean of 1, 2 and 6 is 3"'
     )
-    assert (report.tasks, report.points, report.changed) == (3, 6, True)
+    assert (report.tasks, report.points, report.changed) == (2, 5, True)
 
 
 def test_releasing_twice_gives_identical_bytes_everywhere(root):
@@ -207,6 +207,19 @@ def test_a_line_that_also_stands_in_public_code_is_no_leak(root):
     edit(root / "exercise_code/layer.py", "return twice_the_number", "return return_value * 2.0")
 
     assert run_release(root, "01_warm_up").exercise == "01_warm_up"
+
+
+def test_a_line_of_a_doctest_is_no_leak_and_one_of_a_comment_is(root):
+    edit(
+        root / "exercise_code/checks.py",
+        "import math",
+        "EXAMPLE = '''\n>>> total_of_all = math.fsum(numbers)\n'''\nimport math",
+    )
+    assert run_release(root).exercise == "02_main"
+
+    edit(root / "exercise_code/checks.py", ">>> total_of_all", "# total_of_all")
+    with pytest.raises(CourseError, match="leak: .*total_of_all"):
+        run_release(root)
 
 
 def test_the_scan_finds_a_solution_that_stripping_missed(root):

@@ -670,3 +670,15 @@ def test_without_isolation_a_fork_bomb_is_still_ended() -> None:
     done = run(Sandbox.unsafe(), code, marker, processes=12)
     assert done.reason == "signal" and "more than 12 processes" in done.stderr_tail
     assert alive(marker) == []
+
+
+def test_every_descriptor_number_may_be_taken_when_a_sandbox_starts(box: Sandbox) -> None:
+    """The filter of system calls has a number of its own, which must be nobody else's."""
+    held: list[int] = []
+    try:
+        for _ in range(14):
+            assert run(box, "print('in')").stdout == b"in\n"
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    finally:
+        for fd in held:
+            os.close(fd)

@@ -151,6 +151,28 @@ def test_each_submission_gets_one_result_with_its_exact_count(course_dir):
     assert [(row.parameters, row.model_bytes) for row in found] == [(4, 4), (3, 3), (4, 4)]
 
 
+def test_which_images_were_right_is_kept_for_each_half_and_adds_up_to_the_count(course_dir):
+    _, labels = hidden_set(course_dir)
+    hand_in(course_dir, "anna")
+    run(course_dir, Fake(labels))
+    row = results(course_dir)[0]
+    assert len(row.public_right) == len(row.private_right) == (SIZE // 2 + 7) // 8
+    bits = np.unpackbits(np.frombuffer(row.public_right + row.private_right, dtype=np.uint8))
+    assert bits.sum() == row.correct == expected("anna")
+
+
+def test_the_staffs_models_are_scored_along_and_stand_in_no_ones_way(course_dir):
+    _, labels = hidden_set(course_dir)
+    folder = course_dir / "baselines" / EXERCISE.id
+    folder.mkdir(parents=True)
+    (folder / "linear.onnx").write_bytes(b"staff")
+    hand_in(course_dir, "anna")
+    report = run(course_dir, Fake(labels))
+    assert report.baselines == [("linear", expected("staff"), SIZE)] and len(report.scored) == 1
+    assert [row.model_bytes for row in results(course_dir)] == [4]
+    assert run(course_dir, Fake(labels)).baselines == []
+
+
 def test_a_second_run_does_nothing(course_dir):
     _, labels = hidden_set(course_dir)
     hand_in(course_dir, "anna")
