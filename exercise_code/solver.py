@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exercise_code import training_loop
 from exercise_code.networks.loss import CrossEntropyFromLogits
 from exercise_code.networks.optimizer import Adam
 
@@ -42,6 +43,15 @@ class Solver:
 
     Raises:
         ValueError: a setting out of its range.
+
+    >>> from exercise_code.data import DataLoader
+    >>> from exercise_code.networks import ClassificationNet
+    >>> samples = [{"image": [float(i % 2), 1.0], "label": i % 2} for i in range(12)]
+    >>> net = ClassificationNet(input_size=2, num_classes=2, hidden_size=3, std="xavier")
+    >>> solver = Solver(net, DataLoader(samples[:8], 4), DataLoader(samples[8:], 4), learning_rate=0.1, verbose=False)
+    >>> solver.train(epochs=20)
+    >>> solver.val_loss_history[-1] < 0.1 * solver.val_loss_history[0], solver.get_dataset_accuracy(solver.val_dataloader)
+    (True, 1.0)
     """
 
     def __init__(
@@ -91,32 +101,49 @@ class Solver:
         self.val_loss_history: list[float] = []
         self.train_batch_loss: list[float] = []
         self.lr_history: list[float] = []
-        self.best_model_stats: dict[str, float] | None = None
-        self.best_params: dict[str, NDArray] | None = None
+        self.best = training_loop.BestWeights()
+        self.best_model_stats = None
         self.best_buffers: dict[str, NDArray] = {}
         self.num_operation = 0
-        self.current_patience = 0
         self.keep_patience = False
         self.stop_reason = ""
+
+    @property
+    def best_params(self) -> dict[str, NDArray] | None:
+        """Copies of the weights at the best epoch; None before there is one."""
+        return self.best.params
+
+    @best_params.setter
+    def best_params(self, params: dict[str, NDArray] | None) -> None:
+        self.best.params = params
+
+    @property
+    def best_model_stats(self) -> dict[str, float] | None:
+        """Epoch and losses of the best epoch; setting None forgets it."""
+        return self._best_model_stats
+
+    @best_model_stats.setter
+    def best_model_stats(self, stats: dict[str, float] | None) -> None:
+        self._best_model_stats = stats
+        self.best.loss = math.inf if stats is None else stats["val_loss"]
+
+    @property
+    def current_patience(self) -> int:
+        """Epochs since the best one."""
+        return self.best.waited
+
+    @current_patience.setter
+    def current_patience(self, waited: int) -> None:
+        self.best.waited = waited
 
     def _step(self, X: NDArray, y: NDArray, validation: bool = False) -> float:
         """Loss on one batch, X (B, ...) and y (B,); unless it is for validation, also one step of the optimizer.
 
         The training loss includes the regularisation term, the validation loss does not.
         """
-        y_pred = self.model.forward(X)
-        loss = self.loss_func(y_pred, y)
-        if not validation:
-            loss += sum(self.model.reg.values())
-            self.opt.backward(y_pred, y)
-            if self.gradient_clip is not None:
-                clip_gradients(self.model.grads, self.gradient_clip)
-            if self.schedule is not None and self.schedule.per == "step":
-                self.opt.lr = self.schedule(self.num_operation)
-            self._tell("before_step")
-            self.opt.step()
-            self.num_operation += 1
-        return loss
+        if validation:
+            return self.loss_func(self.model.forward(X), y)
+        return training_loop.train_step(self.model, self.loss_func, _WatchedOptimizer(self), X, y)
 
     def train(self, epochs: int = 100, patience: int | None = None) -> None:
         """Train for a number of epochs, then put the best weights seen back into the model.
@@ -136,29 +163,27 @@ class Solver:
         self.planned_epochs = len(self.val_loss_history) + epochs
         self._tell("train_start")
         try:
-            while len(self.val_loss_history) < self.planned_epochs:
-                if self.schedule is not None and self.schedule.per == "epoch":
-                    self.opt.lr = self.schedule(len(self.val_loss_history))
-                self.lr_history.append(self.opt.lr)
-                train_loss = self._train_epoch()
-                val_loss = self.get_validation_loss()
-                self.train_loss_history.append(train_loss)
-                self.val_loss_history.append(val_loss)
-                self._report()
-                self.update_best_loss(val_loss, train_loss)
-                self.opt.lr *= self.lr_decay
-                self._tell("epoch_end")
-                if not math.isfinite(train_loss) or not math.isfinite(val_loss):
-                    self.stop_reason = "diverged"
-                    break
-                if patience is not None and self.current_patience >= patience:
-                    self.stop_reason = "patience"
-                    break
+            self.stop_reason = training_loop.run_epochs(self._one_epoch, self.best, epochs, patience)
         finally:  # an interrupted run keeps its best weights too
             self._tell("train_end")
             self._restore_best()
         if self.verbose and self.stop_reason != "epochs":
             print(f"Stopped after epoch {len(self.val_loss_history)}: {self.stop_reason}")
+
+    def _one_epoch(self) -> float:
+        """Train, validate and take note; the validation loss, or nan when the training loss is not finite."""
+        if self.schedule is not None and self.schedule.per == "epoch":
+            self.opt.lr = self.schedule(len(self.val_loss_history))
+        self.lr_history.append(self.opt.lr)
+        train_loss = self._train_epoch()
+        val_loss = self.get_validation_loss()
+        self.train_loss_history.append(train_loss)
+        self.val_loss_history.append(val_loss)
+        self._report()
+        self.update_best_loss(val_loss, train_loss)
+        self.opt.lr *= self.lr_decay
+        self._tell("epoch_end")
+        return val_loss if math.isfinite(train_loss) else math.nan
 
     def _train_epoch(self) -> float:
         self.model.train()
@@ -174,17 +199,10 @@ class Solver:
 
     def get_validation_loss(self) -> float:
         """Mean loss over the whole validation set, without regularisation and without changing anything."""
-        self.model.eval()
-        total, count = 0.0, 0
         loader = self.val_dataloader
+        batches = loader.in_order() if hasattr(loader, "in_order") else loader
         with np.errstate(over="ignore", invalid="ignore"):
-            for batch in loader.in_order() if hasattr(loader, "in_order") else loader:
-                total += self._step(batch["image"], batch["label"], validation=True) * len(batch["label"])
-                count += len(batch["label"])
-        self.model.train()
-        if not count:
-            raise ValueError("the validation loader gave no batch")
-        return total / count
+            return training_loop.dataset_loss(self.model, self.loss_func, batches)
 
     def get_dataset_accuracy(self, loader: Any) -> float:
         """Fraction (0 to 1) of a loader's images that the model classifies correctly, every image counted once."""
@@ -192,15 +210,11 @@ class Solver:
 
     def update_best_loss(self, val_loss: float, train_loss: float) -> None:
         """Keep a copy of the weights when val_loss is the lowest finite one so far; otherwise count up the patience."""
-        best = self.best_model_stats
-        if math.isfinite(val_loss) and (best is None or val_loss < best["val_loss"]):
+        self.best.update(val_loss, self.model.params)
+        if self.best.waited == 0:
             epoch = len(self.val_loss_history)
             self.best_model_stats = {"epoch": epoch, "val_loss": val_loss, "train_loss": train_loss}
-            self.best_params = {name: w.copy() for name, w in self.model.params.items()}
             self.best_buffers = {name: value.copy() for name, value in self.model.buffers().items()}
-            self.current_patience = 0
-        else:
-            self.current_patience += 1
 
     def history(self) -> dict[str, list[float]]:
         """The epochs as a table: column name -> one number per epoch; `pandas.DataFrame(solver.history())` shows it."""
@@ -216,9 +230,8 @@ class Solver:
             getattr(callback, event)(self)
 
     def _restore_best(self) -> None:
+        self.best.restore(self.model.params)
         if self.best_params is not None:
-            for name, w in self.best_params.items():
-                self.model.params[name] = w.copy()
             self.model.load_buffers(self.best_buffers)
         self.model.eval()
 
@@ -229,8 +242,33 @@ class Solver:
             print(f"(Epoch {epoch}) train loss: {train_loss:.4f}; val loss: {val_loss:.4f}; lr: {self.opt.lr:.2e}")
 
 
+class _WatchedOptimizer:
+    """A Solver's optimizer as `train_step` sees it: clipping, the schedule and callbacks act between its two calls."""
+
+    def __init__(self, solver: Solver):
+        self.solver = solver
+
+    def backward(self, y_pred: NDArray, y_true: NDArray) -> None:
+        self.solver.opt.backward(y_pred, y_true)
+        if self.solver.gradient_clip is not None:
+            clip_gradients(self.solver.model.grads, self.solver.gradient_clip)
+
+    def step(self) -> None:
+        solver = self.solver
+        if solver.schedule is not None and solver.schedule.per == "step":
+            solver.opt.lr = solver.schedule(solver.num_operation)
+        solver._tell("before_step")
+        solver.opt.step()
+        solver.num_operation += 1
+
+
 def clip_gradients(grads: dict[str, NDArray], max_norm: float) -> float:
-    """Scale gradients in place so that their common norm is at most max_norm; return the norm they had."""
+    """Scale gradients in place so that their common norm is at most max_norm; return the norm they had.
+
+    >>> grads = {"W1": np.array([3.0]), "b1": np.array([4.0])}
+    >>> clip_gradients(grads, 1.0), {name: round(grad.item(), 6) for name, grad in grads.items()}
+    (5.0, {'W1': 0.6, 'b1': 0.8})
+    """
     norm = math.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads.values()))
     if norm > max_norm:
         for grad in grads.values():
@@ -242,6 +280,13 @@ def refuse_overlap(train_loader: Any, val_loader: Any) -> None:
     """Raise ValueError when both loaders read the same data set, or share images of one.
 
     Only what can be seen is refused: loaders of one data set object, and data sets that select from the same stored images.
+
+    >>> refuse_overlap([1, 2], [3])      # two lists, two data sets
+    >>> data = [1, 2]
+    >>> refuse_overlap(data, data)      # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: training and validation data share 2 images, so the validation loss would praise memorising: ...
     """
     train, val = (getattr(loader, "dataset", loader) for loader in (train_loader, val_loader))
     images = getattr(train, "images", None)

@@ -20,7 +20,7 @@ def running_statistics(answer: Any, rng: np.random.Generator) -> None:
     look = "What is stored is the unbiased variance: it divides by N - 1."
     expect_close(f"{hand}: var", got[1], torch.tensor([1.7]), look)  # 0.9 * 1 + 0.1 * 8
     for n, momentum in ((5, 0.1), (2, 0.3), (9, 1.0), (4, 0.0)):
-        norm = torch.nn.BatchNorm1d(3, momentum=momentum).double().train()
+        norm: Any = torch.nn.BatchNorm1d(3, momentum=momentum).double().train()
         norm.running_mean.copy_(torch.from_numpy(rng.normal(0, 2, 3)))
         norm.running_var.copy_(torch.from_numpy(rng.uniform(0.5, 3, 3)))
         batch = torch.from_numpy(rng.normal(3, 2, (n, 3))).requires_grad_()
@@ -76,7 +76,8 @@ def fold_batch_norm(answer: Any, rng: np.random.Generator) -> None:
 def _layers(rng: np.random.Generator, bias: bool, eps: float) -> tuple[Any, Any]:
     import torch
 
-    linear, norm = torch.nn.Linear(4, 3, bias=bias), torch.nn.BatchNorm1d(3, eps=eps)
+    linear: Any = torch.nn.Linear(4, 3, bias=bias)
+    norm: Any = torch.nn.BatchNorm1d(3, eps=eps)
     with torch.no_grad():
         for tensor in (linear.weight, linear.bias, norm.weight, norm.bias, norm.running_mean):
             if tensor is not None:
@@ -177,7 +178,7 @@ def turned(answer: Any, rng: np.random.Generator) -> None:
     expect(shape == tuple(images.shape), f"{what}: shape", tuple(images.shape), shape, "Only pixels change places.")
     expect(bool(torch.equal(given, images)), what, "images as they were", "changed ones", "Make a new tensor.")
     one = images[0].numpy()
-    known = {}
+    known: dict[bytes, int] = {}
     for mirrored in (one, one[:, :, ::-1]):
         for quarters in range(4):
             known[np.rot90(mirrored, quarters, axes=(1, 2)).tobytes()] = len(known)

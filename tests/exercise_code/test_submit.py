@@ -86,7 +86,9 @@ def test_a_model_that_cannot_be_exported_is_named_and_an_older_zip_survives(tmp_
         def forward(self, x):
             return x, x
 
-    with pytest.raises(SubmissionRefused, match="model.onnx: activation Odd has no ONNX rule"):
+    with pytest.raises(
+        SubmissionRefused, match="model.onnx: the activation of ClassificationNet, Odd, has no ONNX rule"
+    ):
         _submit(tmp_path, notebook, models={"model.onnx": ClassificationNet(Odd(), input_size=60)})
 
     assert (tmp_path / "submission.zip").read_bytes() == older
