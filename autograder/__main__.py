@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autograder.errors import CourseError
+from autograder.errors import CourseError, SubmissionError
 from autograder.records.rows import clean
 
 app = typer.Typer(
@@ -45,7 +45,8 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 @app.command("release")
 def release_verb(
-    exercise: Exercise,
+    exercise: Annotated[str | None, typer.Argument(help="Id of the exercise, for example 04_grid_search.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Release every exercise of the manifest.")] = False,
     exercises: Annotated[Path, typer.Option("--exercises", help="Folder for the student notebooks.")] = Path(
         "exercises"
     ),
@@ -56,17 +57,63 @@ def release_verb(
     from autograder.course.manifest import load
     from autograder.course.release import release
 
-    report = release(load(course), exercise, course_dir, exercises)
-    changed = "new" if report.changed else "unchanged"
-    _say(f"{report.exercise}: {report.tasks} tasks, {report.points} points, {changed}")
-    _say(f"notebook {report.notebook}\nbundle {report.bundle}")
+    if every == (exercise is not None):
+        raise CourseError("Missing argument 'EXERCISE': name one exercise, or --all alone for every one")
+    loaded = load(course)
+    for one in loaded.ids if every else [exercise or ""]:
+        report = release(loaded, one, course_dir, exercises)
+        changed = "new" if report.changed else "unchanged"
+        _say(f"{report.exercise}: {report.tasks} tasks, {report.points} points, {changed}")
+        _say(f"notebook {report.notebook}\nbundle {report.bundle}")
+
+
+@app.command("new")
+def new_verb(
+    exercise: Annotated[str, typer.Argument(help="Id of the new exercise, for example 09_attention.")],
+    title: Annotated[str, typer.Argument(help="Its title.")],
+    course: Manifest = COURSE,
+) -> None:
+    """Write the skeleton of an exercise: notebook source, checks, catalogues and manifest entry; overwrites nothing."""
+    from autograder.course.manifest import load
+    from autograder.course.new import new
+
+    created = new(load(course), exercise, title)
+    _say("\n".join(created.files))
+    _say(f"Next: python -m autograder release {exercise}, then python -m autograder check {exercise}")
+
+
+@app.command("check")
+def check_verb(
+    exercise: Annotated[str | None, typer.Argument(help="Only this exercise, by id or number.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what executes notebooks.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Exercises side by side.")] = 2,
+    course: Manifest = COURSE,
+) -> None:
+    """The gate: sources, release, checks and notebooks of every exercise agree; exit code 1 when one does not."""
+    from autograder.course.gate import check_course
+    from autograder.course.manifest import load
+
+    if check_course(load(course), exercise, _console(), quick=quick, jobs=jobs):
+        raise typer.Exit(1)
 
 
 @app.command("collect")
 def collect_verb(
     exercise: Exercise,
-    drop: Annotated[Path, typer.Option("--drop", help="Folder with STUDENT.zip or STUDENT/submission.zip.")],
+    drop: Annotated[
+        Path,
+        typer.Option(
+            "--drop", help="Folder with STUDENT.zip or STUDENT/submission.zip, or a platform's bulk download."
+        ),
+    ],
     roster: Roster,
+    source: Annotated[
+        str, typer.Option("--format", help="folder, moodle, canvas, nbgrader, or auto: what the names look like.")
+    ] = "auto",
+    received_at: Annotated[
+        str | None,
+        typer.Option("--received-at", help="When hand-ins without a time in received.csv arrived; ISO, with a zone."),
+    ] = None,
     course: Manifest = COURSE,
     course_dir: CourseDir = COURSE_DIR,
     quiet: Quiet = False,
@@ -74,8 +121,12 @@ def collect_verb(
     """Take a folder of hand-ins into the record; what is refused is recorded with its reason."""
     from autograder.course.manifest import load
     from autograder.intake.collect import collect
+    from autograder.intake.deadlines import zoned
 
-    report = collect(load(course), exercise, drop, roster, course_dir, progress=not quiet)
+    moment = zoned(received_at) if received_at else None
+    if received_at and moment is None:
+        raise SubmissionError(f"--received-at {received_at!r}: expected a time like 2026-12-16T15:59:59+01:00")
+    report = collect(load(course), exercise, drop, roster, course_dir, moment, source=source, progress=not quiet)
     rows = [(row.file, row.student, row.outcome, f"{row.code} {row.detail}".strip()) for row in report.rows]
     _table(("file", "student", "outcome", "reason"), rows)
     _say(_counts(report.counts()) or "the drop is empty")
@@ -108,6 +159,7 @@ def hidden_set_verb(
     found = load(course).exercise(exercise)
     if not (dataset or folder or stand_in) and found.hidden_set:
         dataset = found.hidden_set.dataset
+    sides = {model.input[1:] for model in found.models if model.input[1] == model.input[2]}
     meta = hidden_set.build(
         course_dir,
         found.id,
@@ -116,6 +168,7 @@ def hidden_set_verb(
         folder=folder,
         stand_in=stand_in,
         n=size,
+        side=sides.pop()[0] if len(sides) == 1 else None,
         replace=replace,
     )
     source = f"{meta['source']}{' (a stand-in)' if meta['standin'] else ''}"
@@ -154,9 +207,14 @@ def score_verb(
     from autograder.grading.score import score
 
     report = score(load(course), exercise, course_dir, unsafe=unsafe, progress=not quiet)
+    if report.note:
+        _say(report.note)
+        return
     rows = [(who, f"{100 * correct / total:.2f} %", f"{correct} of {total}") for who, correct, total in report.scored]
     rows += [(who, "FAILED", f"{code} {detail}".strip()) for who, code, detail in report.failed]
     _table(("student", "accuracy", "reason"), rows)
+    for name, correct, total in report.baselines:
+        _say(f"baseline {name}: {100 * correct / total:.2f} %, {correct} of {total}")
     _say(f"{len(report.scored)} scored, {len(report.failed)} failed")
 
 
@@ -166,15 +224,22 @@ def publish_verb(
     out: Annotated[Path, typer.Option("--out", help="Folder of the site; it is replaced as a whole.")] = Path(
         "leaderboard/site"
     ),
+    serve: Annotated[bool, typer.Option("--serve", help="Then show the site to this machine until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option("--port", help="Port of the preview.")] = 8000,
     course: Manifest = COURSE,
     course_dir: CourseDir = COURSE_DIR,
 ) -> None:
     """Build the leaderboard; refused when a real id or name would be on it."""
     from autograder.course.manifest import load
+    from autograder.records.preview import preview
     from autograder.records.publish import publish
 
     done = publish(load(course), course_dir, roster, out)
     _say(f"{done.entries} entries, {done.newly_published} newly published\npage {done.out / 'index.html'}")
+    if serve:
+        with preview(done.out, port) as site:
+            print(f"preview {site.url} (only for this machine; Ctrl-C ends it)", flush=True)
+            site.wait()
 
 
 @app.command("export")
@@ -207,6 +272,22 @@ def status_verb(
     from autograder.records.status import status
 
     status(load(course), course_dir, exercise, student, _console())
+
+
+@app.command("doctor")
+def doctor_verb() -> None:
+    """Try what this machine can enforce against submitted code; exit code 2 when grading is not safe here."""
+    from autograder.grading import doctor
+
+    findings = []
+    for finding in doctor.examine():
+        findings.append(finding)
+        remedy = f"; to get it: {finding.remedy}" if finding.remedy else ""
+        _say(f"{finding.state:6}  {finding.name:20}  {finding.text}{remedy}")
+    safe = doctor.is_safe(findings)
+    _say("safe grading is possible here" if safe else "do NOT grade here: submitted code could get out or get away")
+    if not safe:
+        raise typer.Exit(2)
 
 
 @app.command("demo")

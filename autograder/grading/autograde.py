@@ -3,14 +3,16 @@
 A notebook that cannot be graded at all is FAILED with a code and gets zeros, also in nbgrader's gradebook.
 A kernel that dies on the way costs the tasks not yet checked; the notebook is FAILED only when no check ran
 to its end, or when it was over its whole time (what was checked before keeps its points). What is not the
-student's fault raises and is to be repeated. nbgrader changes the working directory while it runs, so grade
-in parallel with processes, not with threads.
+student's fault raises and is to be repeated. Answers in words are none of these points: nbgrader's gradebook marks
+each as waiting for a person (as 0 when the cell is untouched), and its formgrader shows them. nbgrader changes the
+working directory while it runs, so grade in parallel with processes, not with threads.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +26,9 @@ from autograder.grading.sandbox import Sandbox
 if TYPE_CHECKING:
     from autograder.grading.execute import SandboxedExecute
 
+_STRINGS = re.compile(r"""f?("[^"]*"|'[^']*')""")
+_PIECE = 16  # characters of a hidden test that no message may repeat
 _STUDENT = re.compile(r"[a-z][a-z0-9_-]{1,31}")
-_BY_HAND = "waits for grading by hand"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class NotebookResult:
     code: str | None
     detail: str
     snapshot_sha256: str
+    suspicions: tuple[str, ...] = ()  # for staff to look at; no points depend on them
 
 
 def autograde_one(
@@ -78,8 +82,12 @@ def autograde_one(
         prepared = sanitise.prepare(notebook_bytes, released, checks)
     except sanitise.Refused as refusal:
         refused, prepared = refusal, sanitise.nothing(released)
-    execute = _convert(exercise, course_dir, student_id, prepared, checks, snapshot, sandbox)
-    return _result(exercise, execute, prepared, refused, bundle.digest(bundle.read_folder(snapshot)))
+    texts = {cell["id"]: cell["source"] for cell in released["cells"]}
+    answers = {build.grade_id("check", task.id): build.grade_id("task", task.id) for task in exercise.tasks}
+    stubs = {check: texts[answer] for check, answer in answers.items() if answer in texts}
+    execute = _convert(exercise, course_dir, student_id, prepared, checks, stubs, snapshot, sandbox)
+    digest = bundle.digest(bundle.read_folder(snapshot))
+    return _result(exercise, execute, prepared, refused, digest, _hidden_code(checks, released))
 
 
 def _released_file(path: Path, exercise: Exercise) -> dict[str, Any]:
@@ -95,6 +103,7 @@ def _convert(
     student_id: str,
     prepared: sanitise.Prepared,
     checks: dict[str, str],
+    stubs: dict[str, str],
     snapshot: Path,
     sandbox: Sandbox,
 ) -> SandboxedExecute:
@@ -119,6 +128,7 @@ def _convert(
             checks=checks,
             missing=prepared.missing,
             limits=kernel_limits(exercise.notebook_timeout_s),
+            stubs=stubs,
             timeout=exercise.cell_timeout_s,
             log=session.log,
         )
@@ -133,23 +143,47 @@ def _convert(
     return execute
 
 
+def _hidden_code(checks: Mapping[str, str], released: Mapping[str, Any]) -> frozenset[str]:
+    """Pieces of the hidden tests' code, blanks taken out; the messages of their assertions are meant to be read.
+
+    What the released notebook shows anyway, the name of a function for example, is no secret.
+    """
+    shown = {cell["id"]: set(map(str.strip, cell["source"].splitlines())) for cell in released["cells"]}
+    pieces: set[str] = set()
+    for name, text in checks.items():
+        for line in map(str.strip, text.splitlines()):
+            if line not in shown.get(name, ()) and not line.startswith("#"):
+                code = "".join(_STRINGS.sub("\0", line).split())
+                pieces |= {code[at : at + _PIECE] for at in range(len(code) - _PIECE + 1)}
+    public = "".join("".join(cell["source"] for cell in released["cells"]).split())
+    return frozenset(piece for piece in pieces if "\0" not in piece and piece not in public)
+
+
+def _without(message: str, hidden: frozenset[str]) -> str:
+    """The message, unless the student's code has put a hidden test into it."""
+    code = "".join(message.split())
+    if any(code[at : at + _PIECE] in hidden for at in range(len(code) - _PIECE + 1)):
+        return f"{message.partition(':')[0]}: (the text is left out, it repeats the check)"
+    return message
+
+
 def _result(
     exercise: Exercise,
     execute: SandboxedExecute,
     prepared: sanitise.Prepared,
     refused: sanitise.Refused | None,
     snapshot_sha256: str,
+    hidden: frozenset[str],
 ) -> NotebookResult:
     per_task = {}
     for task in exercise.tasks:
         name = build.grade_id("check", task.id)
-        if name not in execute.checks:
-            per_task[task.id] = TaskResult(0.0, task.points, _BY_HAND)
-        elif refused is not None:
+        if refused is not None:
             per_task[task.id] = TaskResult(0.0, task.points, refused.detail)
         else:
             verdict = execute.verdicts[name]
-            per_task[task.id] = TaskResult(float(task.points) if verdict.passed else 0.0, task.points, verdict.message)
+            points = float(task.points) if verdict.passed else 0.0
+            per_task[task.id] = TaskResult(points, task.points, _without(verdict.message, hidden))
     code, details = None, list(prepared.notes)
     if refused is not None:
         code, details = refused.code, [refused.detail]
@@ -165,4 +199,5 @@ def _result(
         code=code,
         detail="; ".join(details),
         snapshot_sha256=snapshot_sha256,
+        suspicions=execute.suspicions,
     )

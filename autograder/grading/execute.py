@@ -17,10 +17,11 @@ from typing import Any
 
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
 from nbgrader.preprocessors import Execute
 
 from autograder.errors import SandboxError
+from autograder.grading import recheck
 from autograder.grading.kernel import SandboxedKernelManager, kernel_argv
 from autograder.grading.process_tree import Watch, kill_tree
 from autograder.grading.sandbox import Limits, Sandbox
@@ -28,6 +29,10 @@ from autograder.grading.verdicts import Stop, Verdict, align_with_nbgrader, judg
 
 MAX_OUTPUT_BYTES = 8_000_000  # of all cells together; a course notebook with 40 figures has about 2 MB
 _FOLDER_BYTES = 1_000_000  # the socket folder is on disk, so it must not be a place to fill
+NOT_A_CHECK = (
+    "the check also passes when the task is not solved: something in this notebook replaces or silences it; "
+    "take that out and hand in again"
+)
 _OUTPUTS = ("stream", "display_data", "execute_result", "error")
 
 
@@ -37,6 +42,9 @@ class SandboxedExecute(Execute):
     Args:
         checks: grade id -> text of the check cell in the source notebook, which the restored cell must equal.
         missing: grade ids that the submission lacks; those cells do not run.
+        stubs: grade id of each check -> released text of its task cell, for the second look of `recheck`; none without.
+    Attributes:
+        suspicions: what a person should look at, in words; never by itself a reason to take points.
     """
 
     def __init__(
@@ -47,9 +55,12 @@ class SandboxedExecute(Execute):
         checks: Mapping[str, str],
         missing: frozenset[str],
         limits: Limits,
+        stubs: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.stubs = dict(stubs or {})
+        self.suspicions: tuple[str, ...] = ()
         self.sandbox, self.snapshot, self.limits = sandbox, snapshot, limits
         self.checks, self.missing = checks, missing
         self.verdicts: dict[str, Verdict] = {}
@@ -72,18 +83,69 @@ class SandboxedExecute(Execute):
             try:
                 with self._kernel():
                     self._run_cells(nb, todo)
+                self._judge(nb)
+                self._look_again(nb, resources)
             except SandboxError as error:  # nbgrader swallows exceptions; the caller asks for it afterwards
                 self.failure = error
                 raise
+        else:
+            self._judge(nb)
+        for cell in nb.cells:
+            if (name := _grade_id(cell)) in self.verdicts:
+                align_with_nbgrader(cell, self.verdicts[name])
+        return nb, resources
+
+    def _judge(self, nb: NotebookNode) -> None:
         for index, cell in enumerate(nb.cells):
             if cell.cell_type == "code":
                 cell.outputs = rebuilt_outputs(cell.outputs)
                 cell.execution_count = index + 1 if index in self._status else None
                 self._settle(cell, self._status.get(index))
-        return nb, resources
+
+    def _look_again(self, nb: NotebookNode, resources: Any) -> None:
+        """Take back what was passed by a check that passes wrong answers, too; see `recheck`."""
+        passed = {name for name, verdict in self.verdicts.items() if verdict.passed}
+        if not self.stubs or not passed:
+            return
+        code = [cell for cell in nb.cells if cell.cell_type == "code"]
+        locked = [cell.source for cell in code if _is_locked(cell)]
+        own = [cell.source for cell in code if not _is_locked(cell)]
+        why = recheck.reasons(own, [*locked, *self.checks.values()])
+        if not why:
+            return
+        fooled = {spoilt: self._accepted(nb, resources, spoilt) & passed for spoilt in (False, True)}
+        for name in fooled[False]:
+            self.verdicts[name] = Verdict(False, True, NOT_A_CHECK)
+        found = "; ".join(why)[:200]
+        if fooled[False] or fooled[True]:
+            names = ", ".join(sorted(fooled[False] | fooled[True]))
+            self.suspicions = (f"{names} also accept wrong answers in this notebook ({found})",)
+        elif any(reason.startswith("defines __") for reason in why):
+            self.suspicions = (f"objects that decide how they compare ({found})",)
+
+    def _accepted(self, nb: NotebookNode, resources: Any, spoilt: bool) -> set[str]:
+        """Which checks pass with decoys in place of the answers, in a kernel of its own."""
+        if spoilt:
+            cells = recheck.with_spoilt(nb.cells, self.stubs, lambda cell: not _is_locked(cell))
+        else:
+            cells = recheck.with_stubs(nb.cells, self.stubs)
+        if cells is None:
+            return set()
+        fresh = [{**cell, "outputs": []} if cell["cell_type"] == "code" else cell for cell in cells]
+        again = SandboxedExecute(
+            sandbox=self.sandbox,
+            snapshot=self.snapshot,
+            checks=self.checks,
+            missing=self.missing,
+            limits=self.limits,
+            timeout=self.timeout,
+            log=self.log,
+        )
+        again.preprocess(from_dict({**nb, "cells": fresh}), resources)
+        return {name for name, verdict in again.verdicts.items() if verdict.passed}
 
     def _settle(self, cell: NotebookNode, status: str | None) -> None:
-        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        name = _grade_id(cell)
         if name in self.checks:
             self.verdicts[name] = judge(
                 cell,
@@ -93,11 +155,9 @@ class SandboxedExecute(Execute):
                 stop=self.stop,
                 timeout_s=self.timeout,
             )
-            align_with_nbgrader(cell, self.verdicts[name])
 
     def _is_to_run(self, cell: NotebookNode) -> bool:
-        name = cell.metadata.get("nbgrader", {}).get("grade_id")
-        return cell.cell_type == "code" and bool(cell.source.strip()) and name not in self.missing
+        return cell.cell_type == "code" and bool(cell.source.strip()) and _grade_id(cell) not in self.missing
 
     @contextmanager
     def _kernel(self) -> Iterator[None]:
@@ -193,6 +253,16 @@ class SandboxedExecute(Execute):
                     cell.outputs.append(NotebookNode(output_type="stream", name="stdout", text=note))
                 return None
         return super().process_message(msg, cell, cell_index)
+
+
+def _grade_id(cell: NotebookNode) -> str:
+    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+
+
+def _is_locked(cell: Mapping[str, Any]) -> bool:
+    """Restored from the source whatever the student made of it."""
+    about = cell["metadata"].get("nbgrader", {})
+    return bool(about.get("locked") or about.get("grade")) and not about.get("solution")
 
 
 def _size(folder: Path) -> int:

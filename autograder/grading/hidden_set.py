@@ -52,6 +52,7 @@ def build(
     folder: Path | None = None,
     stand_in: str | None = None,
     n: int | None = None,
+    side: int | None = None,
     rng_seed: int | None = None,
     replace: bool = False,
 ) -> HiddenSetMeta:
@@ -62,6 +63,7 @@ def build(
     Args:
         part: which part of the data set or folder.
         n: take so many at random; of a stand-in, draw so many (2000).
+        side: scale photographs in class folders to so many pixels a side, as the models expect them.
         rng_seed: for tests only: makes order, choice and stand-in predictable. Without it they come from the
             system's random source and are written nowhere.
         replace: put the new set in place of a different one; old results keep the old version.
@@ -82,6 +84,8 @@ def build(
         "n": (n or _STAND_IN_SIZE) if stand_in else n,
         "rng_seed": rng_seed,
     }
+    if side is not None and not stand_in:  # stand-ins have their size
+        request["side"] = side
     present = _present(course_dir, exercise_id)
     if stand_in and present and _without_fingerprint(present["built_from"]) == request:
         return present  # its random source is secret, so there is nothing to compare
@@ -219,6 +223,8 @@ def _pack(request: dict[str, Any], out: Path) -> tuple[np.ndarray, np.ndarray, d
     else:
         option = "--dataset" if request["dataset"] else "--folder"
         words += [option, request["dataset"] or request["folder"], "--part", request["part"]]
+        if request.get("side"):
+            words += ["--size", str(request["side"])]
     env = dict(os.environ)
     if env.get("DATASETS_DIR"):
         env["DATASETS_DIR"] = str(Path(env["DATASETS_DIR"]).expanduser().absolute())

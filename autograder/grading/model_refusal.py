@@ -31,7 +31,8 @@ class ModelRefused(Exception):
     """The file is not a model that this exercise accepts; `detail` is for the student, one line.
 
     Codes: not_onnx, too_large, corrupt, external_data, domain_not_allowed, operator_not_allowed, opset,
-    subgraph, functions, training_mode, tensor_type, too_many_parameters, wrong_input, wrong_output.
+    subgraph, functions, training_mode, tensor_type, too_many_parameters, too_many_flops, wrong_input, wrong_output,
+    check_limits.
     """
 
     def __init__(self, code: str, detail: str) -> None:

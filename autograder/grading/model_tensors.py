@@ -1,17 +1,28 @@
 """The tensors stored in an ONNX graph: where their data is, how many numbers they hold."""
 
 import math
+import struct
 from collections.abc import Iterator
-from typing import Any
 
 from autograder.grading.model_refusal import ModelRefused, quoted
+from autograder.grading.model_wire import Message, Numbers
 
 # an integer tensor up to this size is a shape, a list of axes or an index, not a parameter
 _BOOKKEEPING_ELEMENTS = 64
 _MAX_RANK = 16
+_EXTERNAL = 1
+# TensorProto.DataType -> bytes of an element, struct's letter (None: not read as a constant), field for its values
+FLOAT, INT64, _FLOAT16, _DOUBLE, _BFLOAT16 = 1, 7, 10, 11, 16
+_TYPES: dict[int, tuple[int, str | None, str]] = {
+    **{FLOAT: (4, "f", "float_data"), _DOUBLE: (8, "d", "double_data")},
+    **{_FLOAT16: (2, "e", "int32_data"), _BFLOAT16: (2, None, "int32_data")},
+    **{2: (1, "B", "int32_data"), 3: (1, "b", "int32_data"), 4: (2, "H", "int32_data"), 5: (2, "h", "int32_data")},
+    **{6: (4, "i", "int32_data"), INT64: (8, "q", "int64_data"), 9: (1, "?", "int32_data")},
+    **{12: (4, "I", "uint64_data"), 13: (8, "Q", "uint64_data")},
+}
 
 
-def count_parameters(graph: Any) -> int:
+def count_parameters(graph: Message) -> int:
     """Elements of all stored tensors and of all float attributes; small integer tensors are left out.
 
     Raises:
@@ -21,46 +32,29 @@ def count_parameters(graph: Any) -> int:
     return floats + sum(_count(tensor) for tensor in _tensors(graph))
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
+def _tensors(graph: Message) -> Iterator[Message]:
     if graph.sparse_initializer:
         raise ModelRefused("tensor_type", "sparse tensors are not accepted")
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("t"):
+            if attribute.t is not None:
                 yield attribute.t
             yield from attribute.tensors
 
 
-def _count(tensor: Any) -> int:
+def _count(tensor: Message) -> int:
     """Elements that count as parameters; the data must be in this file and as long as the shape says."""
-    import onnx
-
-    kind = onnx.TensorProto
-    if tensor.data_location == kind.EXTERNAL or tensor.external_data:
+    if tensor.data_location == _EXTERNAL or tensor.external_data:
         raise ModelRefused(
             "external_data", f"tensor {quoted(tensor.name)} lies in another file; save the model as one file"
         )
-    fields = {
-        kind.FLOAT: (4, tensor.float_data),
-        kind.DOUBLE: (8, tensor.double_data),
-        kind.FLOAT16: (2, tensor.int32_data),
-        kind.BFLOAT16: (2, tensor.int32_data),
-        kind.INT8: (1, tensor.int32_data),
-        kind.UINT8: (1, tensor.int32_data),
-        kind.INT16: (2, tensor.int32_data),
-        kind.UINT16: (2, tensor.int32_data),
-        kind.INT32: (4, tensor.int32_data),
-        kind.BOOL: (1, tensor.int32_data),
-        kind.INT64: (8, tensor.int64_data),
-        kind.UINT32: (4, tensor.uint64_data),
-        kind.UINT64: (8, tensor.uint64_data),
-    }
-    if tensor.data_type not in fields:
+    if tensor.data_type not in _TYPES:
         raise ModelRefused(
             "tensor_type", f"tensor {quoted(tensor.name)} has type {tensor.data_type}, which is not accepted"
         )
-    width, values = fields[tensor.data_type]
+    width, _, field = _TYPES[tensor.data_type]
+    values = getattr(tensor, field)
     shape = list(tensor.dims[: _MAX_RANK + 1])  # the product of a million huge numbers would take hours
     elements = math.prod(shape)
     stored = len(tensor.raw_data) / width if tensor.raw_data else len(values)
@@ -68,20 +62,18 @@ def _count(tensor: Any) -> int:
         raise ModelRefused(
             "corrupt", f"tensor {quoted(tensor.name)} has shape {shape[:8]} and {stored:g} stored values"
         )
-    is_float = tensor.data_type in (kind.FLOAT, kind.DOUBLE, kind.FLOAT16, kind.BFLOAT16)
+    is_float = tensor.data_type in (FLOAT, _DOUBLE, _FLOAT16, _BFLOAT16)
     return elements if is_float or elements > _BOOKKEEPING_ELEMENTS else 0
 
 
-def small_constants(graph: Any) -> dict[str, list[int | float]]:
+def small_constants(graph: Message) -> dict[str, list[int | float]]:
     """Name -> values of the small constants of the graph: shapes, repeats, flags."""
-    from onnx import numpy_helper
-
     small: dict[str, list[int | float]] = {}
     named = [(tensor.name, tensor) for tensor in graph.initializer]
     for node in graph.node:
         if node.op_type == "Constant" and node.output:
             for attribute in node.attribute:
-                if attribute.HasField("t"):
+                if attribute.t is not None:
                     named.append((node.output[0], attribute.t))
                 elif attribute.ints:
                     small[node.output[0]] = list(attribute.ints[:_BOOKKEEPING_ELEMENTS])
@@ -89,11 +81,22 @@ def small_constants(graph: Any) -> dict[str, list[int | float]]:
                     small[node.output[0]] = [attribute.i]
     for name, tensor in named:
         if math.prod(tensor.dims) <= _BOOKKEEPING_ELEMENTS:
-            small[name] = numpy_helper.to_array(tensor).ravel().tolist()
+            small[name] = _values(tensor)
     return small
 
 
-def check_computed(node: Any, constants: dict[str, list[int | float]], max_elements: int) -> None:
+def _values(tensor: Message) -> list[int | float]:
+    """The numbers of a tensor that `count_parameters` has passed."""
+    _, letter, field = _TYPES[tensor.data_type]
+    if tensor.raw_data and letter is not None:
+        return [value for (value,) in struct.iter_unpack(f"<{letter}", tensor.raw_data)]
+    values = getattr(tensor, field)
+    if isinstance(values, Numbers):
+        return list(values.values())
+    return [] if letter in ("e", None) else list(values)
+
+
+def check_computed(node: Message, constants: dict[str, list[int | float]], max_elements: int) -> None:
     if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] and any(constants.get(node.input[2], [1])):
         raise ModelRefused("training_mode", "dropout is in training mode; call model.eval() before exporting")
     position = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}.get(node.op_type)

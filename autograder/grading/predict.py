@@ -14,7 +14,7 @@ from autograder.grading.sandbox import Completed, Limits, Mount, Sandbox
 
 _SCRIPT = Path(__file__).with_name("predict_inside.py")
 _OURS = 7  # exit code of predict_inside: numpy, onnxruntime or the inputs are at fault, not the model
-_EXIT_CODES = {3: "corrupt", 4: "bad_output", 5: "memory", 6: "no_predictions"}
+_EXIT_CODES = {3: "corrupt", 4: "bad_output", 5: "memory", 6: "no_predictions", 8: "order_dependent"}
 
 LIMITS = Limits(
     wall_s=120.0,
@@ -30,7 +30,7 @@ LIMITS = Limits(
 class PredictionFailed(Exception):
     """The model gave no usable predictions: the student's fault, recorded with `code`.
 
-    Codes: corrupt, bad_output, no_predictions, non_finite, timeout, memory, output.
+    Codes: corrupt, bad_output, no_predictions, non_finite, order_dependent, timeout, memory, output.
     """
 
     def __init__(self, code: str, detail: str) -> None:

@@ -2,8 +2,11 @@
 
 inputs.npy is uint8 (N, C, H, W); the model gets float32 in [0, 1], 256 rows at a time, fewer the last time.
 Writes N bytes to stdout: the class id (argmax of the logits), or 255 for a row with a NaN or an infinity.
+Then a sample is run again in another order and other batches: a class that depends on its neighbours (batch
+statistics, a memory, chance) is no classifier's.
 Exit codes: 3 the model cannot be loaded, 4 the output has the wrong shape or type, 5 out of memory, 6 the
-model failed while running, 7 something of ours is broken; one line on stderr says why.
+model failed while running, 7 something of ours is broken, 8 the sample came out differently; one line on
+stderr says why.
 """
 
 import os
@@ -11,6 +14,8 @@ import sys
 
 BATCH = 256
 NO_CLASS = 255
+SAMPLE, SAMPLE_BATCH = 512, 96
+TOLERATED = 0.02  # of the sample: two nearly equal logits may change places when sums are taken in another order
 
 
 def fail(code: int, reason: object) -> None:
@@ -48,9 +53,10 @@ def main() -> None:
     except Exception as error:
         fail(3, error)
     classes = int(sys.argv[3])
-    predictions = np.empty(len(inputs), dtype=np.uint8)
-    for start in range(0, len(inputs), BATCH):
-        pixels = inputs[start : start + BATCH].astype(np.float32) / np.float32(255)  # (B, C, H, W)
+
+    def classify(rows: "np.ndarray") -> "np.ndarray":
+        """Class ids, uint8 (B,), of uint8 (B, C, H, W)."""
+        pixels = rows.astype(np.float32) / np.float32(255)
         try:
             (logits,) = session.run([model_output.name], {model_input.name: pixels})
         except MemoryError:
@@ -62,7 +68,18 @@ def main() -> None:
             fail(4, f"expected float32 logits of shape {(len(pixels), classes)}, got {got}")
         finite = np.isfinite(logits).all(axis=1)  # (B,)
         # argmax of a row with NaN is whatever the library does; such a row must not win anything
-        predictions[start : start + len(pixels)] = np.where(finite, logits.argmax(axis=1), NO_CLASS)
+        return np.where(finite, logits.argmax(axis=1), NO_CLASS).astype(np.uint8)
+
+    predictions = np.empty(len(inputs), dtype=np.uint8)
+    for start in range(0, len(inputs), BATCH):
+        predictions[start : start + BATCH] = classify(inputs[start : start + BATCH])
+    order = np.random.default_rng(len(inputs)).permutation(len(inputs))[:SAMPLE]
+    differing = 0
+    for start in range(0, len(order), SAMPLE_BATCH):
+        chosen = order[start : start + SAMPLE_BATCH]
+        differing += int(np.count_nonzero(classify(inputs[chosen]) != predictions[chosen]))
+    if differing > max(1, TOLERATED * len(order)):
+        fail(8, f"{differing} of {len(order)} images got another class in another order and other batches")
     view = memoryview(predictions.tobytes())
     while view:
         view = view[os.write(result, view) :]

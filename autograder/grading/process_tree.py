@@ -1,5 +1,6 @@
 """What a tree of processes uses, seen from outside through /proc, and how to end all of it (Linux only)."""
 
+import functools
 import os
 import signal
 import threading
@@ -9,13 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograder.grading import control_groups
+
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_INODE_BYTES = 1024  # what the kernel keeps for a file in memory, however empty
 
 
 @dataclass(frozen=True)
 class Usage:
-    # anonymous and shared memory in RAM; pages of mapped files (libraries, inputs) are not counted
+    # anonymous and shared memory, page tables, what sockets may hold, files without content; pages of mapped
+    # files (libraries, inputs) are not counted
     memory_bytes: int
     cpu_s: float  # of the living processes and of their children that were waited for
     processes: int
@@ -45,8 +50,33 @@ def _memory(pids: list[int]) -> int:
     total = 0
     for pid in pids:
         with suppress(OSError):
-            total += _kilobytes((_PROC / str(pid) / "status").read_text(), "RssAnon:", "RssShmem:")
+            fields = ("RssAnon:", "RssShmem:", "VmPTE:", "VmSwap:")
+            total += _kilobytes((_PROC / str(pid) / "status").read_text(), *fields)
     return total * 1024
+
+
+@functools.cache
+def _socket_bytes() -> int:
+    """The most that one socket can hold: setsockopt doubles what it is asked for, up to this."""
+    return 2 * int((_PROC / "sys/net/core/wmem_max").read_text())
+
+
+def _kernel_memory(pids: list[int]) -> int:
+    """An upper bound of what sockets hold that nobody reads, and of empty files, in the sandbox of `pids`."""
+    for pid in reversed(pids):  # the last one started is inside for certain
+        inside = _PROC / str(pid)
+        with suppress(OSError, ValueError):
+            if os.stat(inside / "ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino:
+                continue
+            sockets = int((inside / "net/sockstat").read_text().split()[2])
+            total = sockets * _socket_bytes()
+            for folder in ("tmp", "dev/shm"):
+                place = inside / "root" / folder
+                if os.stat(place).st_dev != os.stat(f"/{folder}").st_dev:
+                    room = os.statvfs(place)
+                    total += (room.f_files - room.f_ffree) * _INODE_BYTES
+            return total
+    return 0
 
 
 def _exact_memory(pids: list[int]) -> int:
@@ -57,7 +87,9 @@ def _exact_memory(pids: list[int]) -> int:
         with suppress(OSError):
             text = (_PROC / str(pid) / "smaps_rollup").read_text()
         if "Pss_Anon:" in text:
-            total += _kilobytes(text, "Pss_Anon:", "Pss_Shmem:") * 1024
+            total += _kilobytes(text, "Pss_Anon:", "Pss_Shmem:", "SwapPss:") * 1024
+            with suppress(OSError):
+                total += _kilobytes((_PROC / str(pid) / "status").read_text(), "VmPTE:") * 1024
         else:
             total += _memory([pid])
     return total
@@ -84,9 +116,10 @@ def measure(pid: int, memory_limit: int) -> Usage:
     for process in pids:
         with suppress(OSError):
             cpu_ticks += sum(int(value) for value in _stat(process)[11:15])  # utime, stime, cutime, cstime
-    memory = _memory(pids)
+    held = _kernel_memory(pids)
+    memory = _memory(pids) + held
     if memory > memory_limit:
-        memory = _exact_memory(pids)
+        memory = _exact_memory(pids) + held
     return Usage(memory_bytes=memory, cpu_s=cpu_ticks / _TICKS, processes=len(pids))
 
 
@@ -113,7 +146,7 @@ def payload_pid(pid: int) -> int | None:
 
 def kill_tree(pid: int, *, also: dict[int, int] | None = None, patience_s: float = 5.0) -> bool:
     """SIGKILL everything at and below `pid`, wait until none of it runs (`pid` may stay a zombie to be
-    reaped).
+    reaped), and take its control group away.
 
     Args:
         also: process id -> start time of further ones, e.g. a namespace's first process that lost its parent.
@@ -121,6 +154,7 @@ def kill_tree(pid: int, *, also: dict[int, int] | None = None, patience_s: float
         True when all is gone. A pid namespace's first process is gone only after everything in it is.
     """
     seen = dict(also or {})
+    group = control_groups.of(pid)
     deadline = time.monotonic() + patience_s
     while True:
         for process in descendants(pid):
@@ -133,6 +167,8 @@ def kill_tree(pid: int, *, also: dict[int, int] | None = None, patience_s: float
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         if not alive:
+            if group is not None:
+                group.remove()
             return True
         if time.monotonic() > deadline:
             return False
@@ -146,6 +182,16 @@ def kill_marked(marker: str) -> None:
         with suppress(OSError):
             if needle in (entry / "environ").read_bytes() and int(entry.name) != os.getpid():
                 os.kill(int(entry.name), signal.SIGKILL)
+
+
+def running_with(marker: str) -> list[int]:
+    """Living processes of this machine that have `marker` as one of their arguments."""
+    needle, found = marker.encode(), []
+    for entry in _PROC.glob("[0-9]*"):
+        with suppress(OSError):
+            if needle in (entry / "cmdline").read_bytes().split(b"\0") and start_time(int(entry.name)) is not None:
+                found.append(int(entry.name))
+    return found
 
 
 class Watch(threading.Thread):

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from autograder.grading import system_calls
+
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # where libraries lie; Debian's BLAS is such a link
 _PUBLIC_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
@@ -71,6 +73,37 @@ def can_disable_user_namespaces() -> bool:
     """bubblewrap >= 0.8 can forbid further user namespaces, where the code could mount its own memory."""
     shown = subprocess.run(["bwrap", "--help"], capture_output=True, text=True, check=False)
     return "--disable-userns" in shown.stdout + shown.stderr
+
+
+# joins the control group while it is still the grader, then opens the filter of system calls
+_ENTER = """[ -z "$1" ] || echo $$ >"$1" || exit 125; exec {fd}<"$2"; shift 2; exec "$@" """
+
+
+def entry(path: str, group: Path | None, filter_fd: int) -> list[str]:
+    """What stands before bubblewrap: an empty environment, default signals, the group, the filter of system calls.
+
+    Args:
+        filter_fd: 3 to 9 (a shell knows no others), and none that is passed on.
+
+    The first process's environment can be read inside through /proc, so bubblewrap itself starts with none; a
+    grader that runs in the background ignores SIGINT, and a kernel must not inherit that.
+    """
+    clean = ["/usr/bin/env", "-i", "--default-signal", f"PATH={path}"]
+    return [
+        *clean,
+        "/bin/sh",
+        "-c",
+        _ENTER.format(fd=filter_fd),
+        "sandbox",
+        str(group or ""),
+        system_calls.program_path(),
+    ]
+
+
+def bubblewrap_version() -> str:
+    """What bubblewrap calls itself, "" where it does not start."""
+    shown = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, check=False)
+    return shown.stdout.strip()
 
 
 _LIMIT_AND_EXEC = """

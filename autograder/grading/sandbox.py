@@ -3,10 +3,13 @@
 As root: no user namespace; bubblewrap keeps three capabilities and `setpriv` gives them up while it changes
 to an unprivileged uid (with a user namespace RLIMIT_NPROC would not count for root). As an ordinary user:
 `--unshare-all`. Either way the code sees the runtime read-only, size-limited tmpfs at /tmp and /dev/shm, what
-the caller mounts, and no network, and nothing that it started is left when it is over.
+the caller mounts, and no network; a filter takes away the system calls that lead around the limits
+(`system_calls`); a control group bounds all memory where one can be made (`control_groups`), else a watchdog
+alone; and nothing that it started is left when it is over.
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,8 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from autograder.errors import SandboxError
+from autograder.grading import control_groups, system_calls
+from autograder.grading.control_groups import Group
 from autograder.grading.process_tree import Watch
-from autograder.grading.runtime import TOOL_PATH, Layout, can_disable_user_namespaces, unsafe_argv
+from autograder.grading.runtime import TOOL_PATH, Layout, can_disable_user_namespaces, entry, unsafe_argv
 from autograder.grading.slots import claim_uid
 from autograder.grading.supervise import Completed, Limits, Supervisor, breach
 
@@ -29,6 +34,8 @@ __all__ = ["Completed", "Limits", "Mount", "Sandbox"]
 SLOTS = 64
 # torch maps 3 GB that it never touches, so RLIMIT_AS can only be the second line of defence
 _SPARE_ADDRESSES = 8 << 30
+# bubblewrap, the kernel's own and what a program reads from disk; the watchdog is exact, the group is the wall behind it
+_SPARE_MEMORY = 128 << 20
 _ROOT_NAMESPACES = [
     "--unshare-pid",
     "--unshare-ipc",
@@ -75,6 +82,8 @@ class Sandbox:
         missing = [tool for tool in ("bwrap", "prlimit", "setpriv") if shutil.which(tool, path=TOOL_PATH) is None]
         if missing:
             raise SandboxError(f"no sandbox: {', '.join(missing)} not found; {_INSTALL}")
+        if not system_calls.supported():
+            raise SandboxError(f"no sandbox: no table of system calls for {platform.machine()}; use x86-64 or aarch64")
         as_root = os.geteuid() == 0
         sandbox = cls(is_safe=True, uid=claim_uid(slot) if as_root else os.getuid(), _as_root=as_root)
         sandbox._probe()
@@ -104,7 +113,7 @@ class Sandbox:
         Raises:
             SandboxError: a mount does not exist or the sandbox's uid cannot use it.
         """
-        return self._argv(argv, mounts, env, limits, cwd, status_fd=None)
+        return self._argv(argv, mounts, env, limits, cwd, status_fd=None, group=self._group(limits), passed=())
 
     def run(
         self,
@@ -122,24 +131,27 @@ class Sandbox:
             SandboxError: the program could not be started at all; that is our fault, not the program's.
         """
         with ExitStack() as stack:
-            status_in = status_out = marker = None
+            status_in = status_out = marker = group = None
             if self.is_safe:
                 status_in, status_out = os.pipe()
                 stack.callback(os.close, status_in)
+                if (group := self._group(limits)) is not None:
+                    stack.callback(group.remove)
             else:  # nothing catches a daemon here, so mark every child and look for the mark afterwards
                 marker = uuid.uuid4().hex
                 env = {**(env or {}), "AUTOGRADER_RUN": marker}
                 if cwd == "/tmp":
                     cwd = stack.enter_context(tempfile.TemporaryDirectory(prefix="unsafe-"))
+            passed = [*pass_fds, *([] if status_out is None else [status_out])]
             try:
-                full = self._argv(argv, mounts, env, limits, cwd, status_fd=status_out)
+                full = self._argv(argv, mounts, env, limits, cwd, status_fd=status_out, group=group, passed=passed)
                 started = time.monotonic()
                 process = subprocess.Popen(
                     full,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    pass_fds=[*pass_fds, *([] if status_out is None else [status_out])],
+                    pass_fds=passed,
                     start_new_session=True,  # Ctrl-C in the terminal is for us; we then end the sandbox
                 )
             except OSError as error:
@@ -147,7 +159,7 @@ class Sandbox:
             finally:
                 if status_out is not None:
                     os.close(status_out)
-            supervisor = Supervisor(process, limits, started=started, status_fd=status_in, marker=marker)
+            supervisor = Supervisor(process, limits, started=started, status_fd=status_in, marker=marker, group=group)
             try:
                 supervisor.follow()
             finally:
@@ -157,7 +169,12 @@ class Sandbox:
     def watch(self, pid: int, limits: Limits) -> Watch:
         """A watchdog (not started) for a process started from `command()`; `.reason` says why it ended it."""
         started = time.monotonic()
-        return Watch(pid, lambda tree: breach(tree, limits, started))
+        return Watch(pid, lambda tree: breach(tree, limits, started, control_groups.of(tree)))
+
+    def _group(self, limits: Limits) -> Group | None:
+        if not self.is_safe:
+            return None
+        return control_groups.create(limits.memory_bytes + 2 * limits.tmp_bytes + _SPARE_MEMORY)
 
     def _argv(
         self,
@@ -167,6 +184,8 @@ class Sandbox:
         limits: Limits,
         cwd: str,
         status_fd: int | None,
+        group: Group | None,
+        passed: Sequence[int],
     ) -> list[str]:
         environment = {
             "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
@@ -189,9 +208,8 @@ class Sandbox:
             return unsafe_argv(list(argv), targets, environment, rlimits, cwd)
         rlimits |= {"NPROC": (limits.processes, limits.processes), "MEMLOCK": (0, 0), "MSGQUEUE": (0, 0)}
 
-        # the first process's environment can be read inside through /proc, so bubblewrap itself starts with
-        # none; a grader that runs in the background ignores SIGINT, and a kernel must not inherit that
-        full = ["/usr/bin/env", "-i", "--default-signal", f"PATH={TOOL_PATH}", "bwrap"]
+        filter_fd = next(fd for fd in range(9, 2, -1) if fd not in passed)
+        full = [*entry(TOOL_PATH, group.entrance if group else None, filter_fd), "bwrap", "--seccomp", str(filter_fd)]
         full += _ROOT_NAMESPACES if self._as_root else ["--unshare-all", "--unshare-user"]
         full += ["--disable-userns"] if not self._as_root and can_disable_user_namespaces() else []
         full += ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
@@ -205,6 +223,8 @@ class Sandbox:
             "/dev",
             *tmpfs,
             "/dev/shm",
+            # reads as zeros too, but mapping it gives no memory that belongs to nobody
+            *("--dev-bind", "/dev/full", "/dev/zero"),
             "--remount-ro",
             "/dev",
             *tmpfs,
@@ -253,7 +273,10 @@ class Sandbox:
 
     def _probe(self) -> None:
         limits = Limits(20.0, 10, 1 << 30, 16, 1 << 20, 4096, 1 << 20)
-        code = "import os,socket; print(os.getuid(), os.getpid(), *[name for _, name in socket.if_nameindex()])"
+        code = (
+            "import os,socket; filtered = 'Seccomp:\\t2\\n' in open('/proc/self/status').read(); "
+            "print(os.getuid(), os.getpid(), filtered, *[name for _, name in socket.if_nameindex()])"
+        )
         folders = f"{sys.prefix} {sys.base_prefix}"
         advice = f"user {self.uid} must be able to read the interpreter: `chmod -R a+rX {folders}`"
         advice = advice if self._as_root else _USER_HINT
@@ -262,11 +285,11 @@ class Sandbox:
         except SandboxError as error:
             raise SandboxError(f"the sandbox does not start here: {error}; {advice}") from error
         words = done.stdout.decode(errors="replace").split()
-        if done.reason != "ok" or len(words) < 2:
+        if done.reason != "ok" or len(words) < 3:
             why = done.stderr_tail.strip().splitlines()[-1:] or [done.reason]
             raise SandboxError(f"the sandbox does not start here: {why[0]}; {advice}")
-        if words[0] != str(self.uid) or int(words[1]) > 9 or words[2:] not in ([], ["lo"]):
+        if words[0] != str(self.uid) or int(words[1]) > 9 or words[2] != "True" or words[3:] not in ([], ["lo"]):
             raise SandboxError(
-                f"the sandbox does not isolate here: expected uid {self.uid}, a small process id and no "
-                f"network but lo, got {' '.join(words)}; use another machine"
+                f"the sandbox does not isolate here: expected uid {self.uid}, a small process id, a filter of system "
+                f"calls and no network but lo, got {' '.join(words)}; use another machine"
             )

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from autograder.errors import CourseError, HiddenSetError, RecordsError
-from autograder.grading.accuracy import count_correct
+from autograder.grading.accuracy import count_correct, public_half, split_right
+from autograder.grading.baselines import score_baselines
 from autograder.intake import store
 from autograder.intake.archive import Rejected, open_submission
 from autograder.records.gradebook import Gradebook
@@ -39,6 +40,8 @@ class ScoreReport:
 
     scored: list[tuple[str, int, int]] = field(default_factory=list)
     failed: list[tuple[str, str, str]] = field(default_factory=list)
+    note: str = ""  # why there was nothing to do
+    baselines: list[tuple[str, int, int]] = field(default_factory=list)  # (name, correct, total) of staff models
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def score(
     from autograder.grading import hidden_set
 
     exercise = course.exercise(exercise_id)
+    if not exercise.models:
+        return ScoreReport(note=f"{exercise.id} hands in no model: nothing to score, its points come from autograde")
     if exercise.hidden_set is None:
         raise HiddenSetError(f"{exercise.id} has no [exercise.hidden_set] in {course.path}; nothing to score")
     with coordinator(course_dir), Gradebook(course_dir) as book:
@@ -90,17 +95,20 @@ def score(
         made = tools(inputs, meta["size"]) if tools else _real_tools(inputs, meta["size"], unsafe)
         batch = _Batch(exercise, course_dir, book, made, meta["version"], labels)
         book.recover(exercise.id, batch.judged_with)
-        return batch.run(progress)
+        report = batch.run(progress)
+        report.baselines = score_baselines(exercise, course_dir, book, made, meta["version"], SCORER_VERSION, labels)
+        return report
 
 
 def _real_tools(inputs: Path, n: int, unsafe: bool) -> Tools:
-    from autograder.grading.model_check import ModelRefused, check_model
+    from autograder.grading.model_inspect import inspect_model
+    from autograder.grading.model_refusal import ModelRefused
     from autograder.grading.predict import PredictionFailed, predict
     from autograder.grading.sandbox import Sandbox
 
     sandbox = Sandbox.unsafe() if unsafe else Sandbox.detect()
     return Tools(
-        check=check_model,
+        check=lambda data, contract: inspect_model(sandbox, data, contract),
         predict=lambda path, contract: predict(sandbox, path, inputs, n, contract.classes),
         refusals=(ModelRefused, PredictionFailed),
         sandboxed=sandbox.is_safe,
@@ -116,6 +124,9 @@ class _Batch:
     dataset_version: str
     labels: np.ndarray
     report: ScoreReport = field(default_factory=ScoreReport)
+
+    def __post_init__(self) -> None:
+        self.public = public_half(self.labels)
 
     @property
     def judged_with(self) -> str:
@@ -166,6 +177,7 @@ class _Batch:
                 self.book.set_state(submission.id, "queued", detail="the stored predictions are gone or damaged")
                 return False
             correct, total, non_finite = count_correct(classes, self.labels)
+            public_right, private_right = split_right(classes, self.labels, self.public)
             results.append(
                 Result(
                     submission_id=submission.id,
@@ -178,6 +190,8 @@ class _Batch:
                     parameters=facts[model.file].parameters,
                     model_bytes=len(files[model.file]),
                     sandboxed=stored[model.file].sandboxed,
+                    public_right=public_right,
+                    private_right=private_right,
                 )
             )
         self.book.set_scored(results)

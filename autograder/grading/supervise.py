@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from autograder.errors import SandboxError
+from autograder.grading.control_groups import Group
 from autograder.grading.process_tree import kill_marked, kill_tree, measure, start_time
 
 _TICK_S = 0.02  # how often the watchdog looks; a process can touch perhaps 60 MB of new memory in between
@@ -37,8 +38,10 @@ class Completed:
     wall_s: float
 
 
-def breach(pid: int, limits: Limits, started: float) -> str | None:
+def breach(pid: int, limits: Limits, started: float, group: Group | None = None) -> str | None:
     """Which limit the tree of `pid` has passed: "timeout", "memory", "processes" or None."""
+    if group is not None and group.ran_out():
+        return "memory"
     if time.monotonic() - started > limits.wall_s:
         return "timeout"
     usage = measure(pid, limits.memory_bytes)
@@ -56,6 +59,7 @@ class Supervisor:
         process: started with stdout and stderr as pipes.
         status_fd: read end of bubblewrap's --json-status-fd; None without bubblewrap. Closed by the caller.
         marker: what the environment of every child carries when there is no pid namespace to catch daemons.
+        group: the control group it runs in, if there is one.
     """
 
     def __init__(
@@ -66,7 +70,9 @@ class Supervisor:
         started: float,
         status_fd: int | None,
         marker: str | None,
+        group: Group | None = None,
     ) -> None:
+        self._group = group
         self._process, self._limits, self._started, self._marker = process, limits, started, marker
         self._stdout, self._stderr, self._status = bytearray(), bytearray(), bytearray()
         self._cut: str | None = None  # the limit that ended it
@@ -94,7 +100,7 @@ class Supervisor:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(_TICK_S)
             if self._cut is None and time.monotonic() >= look:
-                self._cut = breach(self._process.pid, self._limits, self._started)
+                self._cut = breach(self._process.pid, self._limits, self._started, self._group)
                 look = time.monotonic() + _TICK_S
 
     def finish(self) -> None:
@@ -105,6 +111,7 @@ class Supervisor:
         """
         if self._selector.get_map():
             self._read(0)  # a very short run may have ended before we learned who its first process is
+        ran_out = self._group is not None and self._group.ran_out()
         gone = kill_tree(self._process.pid, also=self._first)
         if self._marker is not None:
             kill_marked(self._marker)
@@ -112,6 +119,8 @@ class Supervisor:
             self._process.kill()
         self._process.wait()
         self._wall_s = time.monotonic() - self._started
+        if self._cut is None and self._process.returncode != 0 and ran_out:
+            self._cut = "memory"  # the kernel was faster than the watchdog
         deadline = time.monotonic() + 2.0
         while self._selector.get_map() and time.monotonic() < deadline:
             self._read(0.1)

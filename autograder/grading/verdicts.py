@@ -66,6 +66,10 @@ def align_with_nbgrader(cell: NotebookNode, verdict: Verdict) -> None:
     nbgrader gives full points to a cell that never ran and to one that returns nan, none to one with a
     warning on stderr, and stops at one that returns more than its points.
     """
+    for output in cell.outputs:
+        if output.output_type == "execute_result":
+            output.output_type = "display_data"
+            del output["execution_count"]
     if not verdict.passed:
         if not any(output.output_type == "error" for output in cell.outputs):
             cell.outputs.append(
@@ -75,9 +79,6 @@ def align_with_nbgrader(cell: NotebookNode, verdict: Verdict) -> None:
     for output in cell.outputs:
         if output.output_type == "stream":
             output.name = "stdout"
-        elif output.output_type == "execute_result":
-            output.output_type = "display_data"
-            del output["execution_count"]
 
 
 def one_line(text: str, limit: int = 300) -> str:

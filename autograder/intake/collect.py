@@ -1,17 +1,16 @@
 """`collect`: take a folder of hand-ins into the record, each in one transaction, nothing in them trusted.
 
 The owner of a hand-in is the name of its file or folder in the drop, never anything inside it. When it
-arrived is what `received.csv` of the drop says, else now: never a time of the file.
+arrived is what `received.csv` of the drop says, else when these bytes were first seen, else now: never a time of
+the file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,14 +22,16 @@ from rich.progress import track
 from autograder.errors import SubmissionError
 from autograder.intake import store
 from autograder.intake.archive import CLAIM_NAME, Opened, Rejected, max_archive_bytes, open_submission, show
+from autograder.intake.deadlines import EXTENSIONS, Deadlines, both, load_deadlines, zoned
 from autograder.intake.roster import load_roster, read_rows
+from autograder.intake.sources import RECEIVED, Found, scan
 from autograder.records.gradebook import Gradebook
 
 if TYPE_CHECKING:
-    from autograder.course.manifest import Course, Exercise
+    from collections.abc import Mapping
 
-RECEIVED = "received.csv"
-ZIP_IN_FOLDER = "submission.zip"
+    from autograder.course.manifest import Course, Exercise
+    from autograder.intake.roster import Student
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,10 @@ class CollectReport:
 
 
 @dataclass(frozen=True)
-class _Found:
-    file: str  # relative to the drop, with /
-    student: str
-    path: Path
+class _Arrived:
+    found: Found
     received_at: datetime
+    is_told: bool  # by received.csv, so that it holds whatever was recorded before
 
 
 def collect(
@@ -72,49 +72,66 @@ def collect(
     course_dir: Path,
     now: datetime | None = None,
     *,
+    source: str = "auto",
     progress: bool = True,
 ) -> CollectReport:
-    """Record every hand-in of `drop` (`<student>.zip` or `<student>/submission.zip`) for one exercise.
+    """Record every hand-in of `drop` for one exercise.
 
     Idempotent: what is already recorded stays as it is. A hand-in that is refused is recorded with its reason
-    and the rest goes on; one received after the exercise is due is kept and not graded.
+    and the rest goes on; one received after its student's deadline is kept and not graded.
+
+    Args:
+        now: when hand-ins without a time in `received.csv` were received: the clock's, or when the box of a learning
+            platform was closed.
+        source: "folder" (`<student>.zip` or `<student>/submission.zip`), "moodle", "canvas", "nbgrader" or "auto".
 
     Raises:
-        CourseError: a bad roster, `received.csv` or drop (then nothing was written), or an unwritable record.
+        CourseError: a bad roster, `received.csv`, `extensions.csv` or drop (then nothing was written), or an
+            unwritable record.
     """
     exercise = course.exercise(exercise_id)
     students = load_roster(roster)
-    found, rows = _scan(drop, now or datetime.now(UTC))
+    deadlines = load_deadlines(course_dir / EXTENSIONS, course, students)
+    order, rows = _arrivals(drop, source, exercise, students, now or datetime.now(UTC))
     course_dir.mkdir(parents=True, exist_ok=True)
     released = _released_notebook(course_dir, exercise)
     with Gradebook(course_dir, create=True) as book:
-        order = sorted(found, key=lambda item: (item.received_at, item.file))
         console = Console(stderr=True)
         for item in track(order, "collect", console=console, transient=True, disable=not progress):
-            if item.student in students:
-                rows.append(_take(book, exercise, item, course_dir, released))
+            found = item.found
+            if found.student is not None and found.student in students:
+                rows.append(_take(book, exercise, item, found.student, course_dir, released, deadlines))
             else:
-                rows.append(Collected(show(item.file), show(item.student), "unknown", detail="not in the roster"))
+                why = found.why or "not in the roster"
+                rows.append(Collected(show(found.file), show(found.student or ""), "unknown", detail=why))
     return CollectReport(exercise.id, tuple(rows))
 
 
-def _take(book: Gradebook, exercise: Exercise, item: _Found, course_dir: Path, released: str) -> Collected:
+def _take(
+    book: Gradebook,
+    exercise: Exercise,
+    item: _Arrived,
+    student: str,
+    course_dir: Path,
+    released: str,
+    deadlines: Deadlines,
+) -> Collected:
     """One hand-in: read, keep, check, record."""
-    limit = max_archive_bytes(exercise)
-    read = _read(item.path, limit)
+    file, limit = item.found.file, max_archive_bytes(exercise)
+    read = item.found.read(limit)
     if read is None:
-        return Collected(item.file, item.student, "ignored", detail="not a regular file that can be read")
+        return Collected(file, student, "ignored", detail="not a regular file that can be read")
     data, sha256, size = read
+    received_at = item.received_at
+    if not item.is_told:  # collecting the same drop again next week makes nothing late
+        received_at = book.first_received(exercise.id, student, sha256) or received_at
     opened: Opened | None = None
     rejected: tuple[str, str] | None = None
-    late = item.received_at > exercise.due
+    due = deadlines.of(student, exercise)
     if data is not None:
         store.put(course_dir, data)
-    if late:
-        rejected = (
-            "late",
-            f"received {item.received_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, was due {_utc(exercise)}",
-        )
+    if received_at > due:
+        rejected = ("late", f"received {both(received_at)}, was due {both(due)}")
     elif data is None:
         rejected = ("too_large", f"the zip has {size:,} bytes, at most {limit:,}; it was not kept")
     else:
@@ -122,61 +139,53 @@ def _take(book: Gradebook, exercise: Exercise, item: _Found, course_dir: Path, r
             opened = open_submission(data, exercise)
         except Rejected as error:
             rejected = (error.code, error.detail)
+    notes = list(opened.notes) if opened else []
+    if rejected is None and received_at > exercise.due:
+        notes.append(f"in time by an extension to {both(due)}")
     prints = {name: hashlib.sha256(part).hexdigest() for name, part in opened.files.items()} if opened else {}
     added = book.add_submission(
         exercise.id,
-        item.student,
+        student,
         sha256,
-        item.received_at,
-        late=late,
+        received_at,
+        late=received_at > exercise.due,
         rejected=rejected,
         # two honest students may claim the same accuracy, or hand in the notebook untouched
         fingerprints={n: value for n, value in prints.items() if n != CLAIM_NAME and value != released},
-        notes=opened.notes if opened else (),
+        notes=notes,
+        quota=exercise.quota,
+        has_models=bool(exercise.models),
     )
     if not added.created:
-        return Collected(item.file, item.student, "unchanged", detail=f"is submission {added.submission_id}")
+        return Collected(file, student, "unchanged", detail=f"is submission {added.submission_id}")
+    rejected = rejected or added.refused
     if rejected:
-        return Collected(item.file, item.student, "REJECTED", *rejected)
-    detail = "; ".join(opened.notes) if opened else ""
+        return Collected(file, student, "REJECTED", *rejected)
+    detail = "; ".join(notes)
     if added.same_as:
         detail = f"same content as submission {added.same_as[0][0]} of {added.same_as[0][1]}"
-    return Collected(item.file, item.student, "queued", "duplicate" if added.same_as else "", detail)
+    return Collected(
+        file, student, "queued" if exercise.models else "validated", "duplicate" if added.same_as else "", detail
+    )
 
 
-def _utc(exercise: Exercise) -> str:
-    return f"{exercise.due.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _scan(drop: Path, now: datetime) -> tuple[list[_Found], list[Collected]]:
-    """What is in the drop, and what of it is not a hand-in."""
-    if not drop.is_dir():
-        raise SubmissionError(f"{drop}: expected a folder with <student_id>.zip or <student_id>/{ZIP_IN_FOLDER}")
-    try:
-        entries = sorted(drop.iterdir())
-    except OSError as error:
-        raise SubmissionError(f"{drop}: {error.strerror}; the drop folder cannot be read") from None
-    times = _received(drop / RECEIVED) if os.path.lexists(drop / RECEIVED) else {}
-    found: list[_Found] = []
+def _arrivals(
+    drop: Path, source: str, exercise: Exercise, students: Mapping[str, Student], now: datetime
+) -> tuple[list[_Arrived], list[Collected]]:
+    """Hand-ins in the order of their arrival, and what of the drop is none."""
+    table = drop / RECEIVED if drop.is_dir() else drop.with_name(RECEIVED)
+    times = _received(table) if os.path.lexists(table) else {}
+    arrived: list[_Arrived] = []
     rows: list[Collected] = []
-    for path in entries:
-        file = student = path.name
-        if path.name == RECEIVED:
-            continue
-        if path.is_symlink():
-            rows.append(Collected(show(file), "", "ignored", detail="a link; expected the file itself"))
-        elif path.is_dir():
-            file, path = f"{file}/{ZIP_IN_FOLDER}", path / ZIP_IN_FOLDER
-            if os.path.lexists(path):
-                found.append(_Found(file, student, path, times.pop(file, now)))
-            else:
-                rows.append(Collected(show(student), "", "ignored", detail=f"a folder without {ZIP_IN_FOLDER}"))
-        elif path.suffix == ".zip":
-            found.append(_Found(file, path.stem, path, times.pop(file, now)))
+    for item in scan(drop, source, exercise, students):
+        if isinstance(item, Found):
+            told = times.pop(item.file, None)
+            arrived.append(_Arrived(item, told or now, told is not None))
         else:
-            rows.append(Collected(show(file), "", "ignored", detail="not a .zip file"))
-    rows += [Collected(show(file), "", "ignored", detail=f"in {RECEIVED}, not in the drop") for file in times]
-    return found, rows
+            rows.append(Collected(item.file, "", "ignored", detail=item.why))
+    if drop.is_dir():  # the table beside a bulk download may be for more than one of them
+        rows += [Collected(show(file), "", "ignored", detail=f"in {RECEIVED}, not in the drop") for file in times]
+    return sorted(arrived, key=lambda item: (item.received_at, item.found.file)), rows
 
 
 def _received(path: Path) -> dict[str, datetime]:
@@ -184,11 +193,8 @@ def _received(path: Path) -> dict[str, datetime]:
     times: dict[str, datetime] = {}
     for line, row in read_rows(path, ("file", "received_at")):
         file, text = row["file"].strip(), row["received_at"].strip()
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            moment = None
-        if moment is None or moment.utcoffset() is None:
+        moment = zoned(text)
+        if moment is None:
             raise SubmissionError(
                 f"{path}, line {line}: received_at {text[:60]!r}, expected a time with a zone like "
                 "2026-12-16T15:59:59+01:00; correct the row"
@@ -197,29 +203,6 @@ def _received(path: Path) -> dict[str, datetime]:
             raise SubmissionError(f"{path}, line {line}: {file[:60]!r} stands there twice; remove one of the rows")
         times[file] = moment
     return times
-
-
-def _read(path: Path, limit: int) -> tuple[bytes | None, str, int] | None:
-    """(bytes, sha256, size), without the bytes above `limit`; None for anything but a plain readable file."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
-        digest, size, parts = hashlib.sha256(), 0, []
-        for part in _parts(file):
-            digest.update(part)
-            size += len(part)
-            if size <= limit:
-                parts.append(part)
-    return (b"".join(parts) if size <= limit else None), digest.hexdigest(), size
-
-
-def _parts(file) -> Iterator[bytes]:
-    while part := file.read(1 << 20):
-        yield part
 
 
 def _released_notebook(course_dir: Path, exercise: Exercise) -> str:

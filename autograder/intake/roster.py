@@ -13,24 +13,32 @@ from autograder.errors import SubmissionError
 
 STUDENT_ID = re.compile(r"[a-z][a-z0-9_-]{1,31}")
 MAX_FILE_BYTES = 10_000_000
+LMS_COLUMNS = ("moodle_id", "canvas_id")
 
 
 @dataclass(frozen=True)
 class Student:
-    """One row of the roster; `id` matches `STUDENT_ID`, `name` is printable text of 1 to 200 characters."""
+    """One row of the roster; `id` matches `STUDENT_ID`, `name` is printable text of 1 to 200 characters.
+
+    The two others are digits, or empty: a participant's number in Moodle, a user's in Canvas.
+    """
 
     id: str
     name: str
+    moodle_id: str = ""
+    canvas_id: str = ""
 
 
 def load_roster(path: Path) -> dict[str, Student]:
-    """Read `student_id,name` (further columns are left out); id -> student, in the order of the file.
+    """Read `student_id,name` and, where there are such columns, `moodle_id` and `canvas_id` (others are left out);
+    id -> student, in the order of the file.
 
     Raises:
         SubmissionError: an unreadable file, a malformed row or an id given twice, with the line number.
     """
     students: dict[str, Student] = {}
     lines: dict[str, int] = {}
+    numbers: set[tuple[str, str]] = set()
     for line, row in read_rows(path, ("student_id", "name")):
         student_id, name = row["student_id"].strip(), row["name"].strip()
         if not STUDENT_ID.fullmatch(student_id):
@@ -46,7 +54,14 @@ def load_roster(path: Path) -> dict[str, Student]:
             raise SubmissionError(
                 f"{path}, line {line}: {student_id} is in line {lines[student_id]} too; remove one of them"
             )
-        students[student_id], lines[student_id] = Student(student_id, name), line
+        elsewhere = {column: row.get(column, "").strip() for column in LMS_COLUMNS}
+        for column, number in elsewhere.items():
+            if number and not re.fullmatch("[0-9]{1,18}", number):
+                raise SubmissionError(f"{path}, line {line}: {column} {number[:60]!r}, expected digits or nothing")
+            if number and (column, number) in numbers:
+                raise SubmissionError(f"{path}, line {line}: {column} {number} stands there twice; correct one of them")
+            numbers.add((column, number))
+        students[student_id], lines[student_id] = Student(student_id, name, **elsewhere), line
     if not students:
         raise SubmissionError(f"{path}: no students below the header; add one row per student")
     return students

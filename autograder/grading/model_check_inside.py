@@ -1,0 +1,31 @@
+"""Runs INSIDE the sandbox, alone: `python -I -S model_check_inside.py model.onnx '{"file": ..., ...}'`.
+
+Prints one line of JSON: {"facts": {...}} or {"refused": [code, detail]}. Standard library only, so that it starts
+at once and the only code that meets the file is plain Python.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from types import SimpleNamespace
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from autograder.grading.model_check import check_model  # noqa: E402
+from autograder.grading.model_refusal import ModelRefused  # noqa: E402
+
+
+def main() -> None:
+    with open(sys.argv[1], "rb") as file:
+        data = file.read()
+    answer: dict[str, object]
+    try:
+        answer = {"facts": asdict(check_model(data, SimpleNamespace(**json.loads(sys.argv[2]))))}
+    except ModelRefused as refusal:
+        answer = {"refused": [refusal.code, refusal.detail]}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
