@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from exercise_code import schedule_curves
+
 Per = Literal["step", "epoch"]
 
 
@@ -52,12 +54,6 @@ class _Schedule:
 
     def _at(self, step: float) -> float:
         raise NotImplementedError
-
-
-def _between(start: float, end: float, share: float, anneal: str = "cos") -> float:
-    """From start (share 0) to end (share 1), along half a cosine wave or a line."""
-    weight = (1 + math.cos(math.pi * share)) / 2 if anneal == "cos" else 1 - share
-    return end + (start - end) * weight
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ class Cosine(_Schedule):
         }
 
     def _at(self, step: float) -> float:
-        return _between(self.learning_rate, self.lr_min, min(step / self.num_steps, 1))
+        return schedule_curves.half_cosine(self.learning_rate, self.lr_min, min(step / self.num_steps, 1))
 
 
 @dataclass(frozen=True)
@@ -248,11 +244,9 @@ class OneCycle(_Schedule):
         }
 
     def _at(self, step: float) -> float:
-        first, last, top = self.lr_max / self.div_factor, self.num_steps - 1, self.pct_start * self.num_steps - 1
-        if 0 < top >= step:  # top <= 0: the rise has no step of its own
-            return _between(first, self.lr_max, step / top, self.anneal)
-        share = min((step - top) / (last - top), 1)
-        return _between(self.lr_max, first / self.final_div_factor, share, self.anneal)
+        between = schedule_curves.half_cosine if self.anneal == "cos" else schedule_curves.straight_line
+        factors = self.div_factor, self.final_div_factor
+        return schedule_curves.one_cycle(step, self.num_steps, self.lr_max, between, self.pct_start, *factors)
 
 
 @dataclass(frozen=True)
@@ -296,4 +290,4 @@ class WarmRestarts(_Schedule):
         while step >= length:
             step -= length
             length *= self.factor
-        return _between(self.learning_rate, self.lr_min, step / length)
+        return schedule_curves.half_cosine(self.learning_rate, self.lr_min, step / length)

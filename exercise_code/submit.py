@@ -18,8 +18,8 @@ class SubmissionRefused(ValueError):
 
 def submit(
     exercise: str,
-    models: Mapping[str, Any],
-    claimed: Mapping[str, float],
+    models: Mapping[str, Any] | None = None,
+    claimed: Mapping[str, float] | None = None,
     *,
     input_shape: tuple[int, int, int] = (3, 32, 32),
     transform: Any = None,
@@ -30,6 +30,7 @@ def submit(
     """Export the models, check them, and write the zip to hand in.
 
     The file `exercise.json` beside the notebook, where it is, says which models are expected and how large they may be.
+    Some exercises hand in no model: `submit("01_sigmoid")` packs the notebook alone.
 
     Args:
         exercise: id such as "04_grid_search".
@@ -46,7 +47,16 @@ def submit(
 
     Raises:
         SubmissionRefused: lists all problems; nothing is written then.
+
+    >>> from exercise_code.networks import ClassificationNet
+    >>> submit("04_grid_search", {"model.onnx": None}, {"model.onnx": 0.5}, notebook="04_grid_search.ipynb")
+    Traceback (most recent call last):
+    ...
+    exercise_code.submit.SubmissionRefused: nothing was written, because
+    - the notebook 04_grid_search.ipynb is not there: save it, or pass notebook= with its path
+    - model.onnx: the model is None: train it first
     """
+    models, claimed = models or {}, claimed or {}
     notebook = Path(f"{exercise}.ipynb") if notebook is None else Path(notebook)
     problems, open_tasks = _notebook_problems(notebook, exercise)
     problems += _model_problems(models, claimed)
@@ -85,7 +95,16 @@ def submit(
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write files (name -> bytes) in sorted order with fixed times, by way of a temporary file."""
+    """Write files (name -> bytes) in sorted order with fixed times, by way of a temporary file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, second = Path(folder, "1.zip"), Path(folder, "2.zip")
+    ...     write_zip(first, {"b": b"2", "a": b"1"})
+    ...     write_zip(second, {"a": b"1", "b": b"2"})
+    ...     first.read_bytes() == second.read_bytes()
+    True
+    """
     temporary = path.with_name(f".{path.name}.part")
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name in sorted(files):
@@ -112,8 +131,6 @@ def _notebook_problems(notebook: Path, exercise: str) -> tuple[list[str], int]:
 
 def _model_problems(models: Mapping[str, Any], claimed: Mapping[str, float]) -> list[str]:
     problems = []
-    if not models:
-        problems.append('no model was given: pass models={"model.onnx": best_model}')
     for name, model in models.items():
         if not name.endswith(".onnx") or "/" in name or "\\" in name:
             problems.append(f"model file names end in .onnx and hold no folder, got {name!r}")
@@ -148,7 +165,8 @@ def _contract_problems(
     ]
     for name in models:
         if name not in wanted:
-            problems.append(f"{name!r} is not a model of this exercise: expected {', '.join(wanted)}")
+            expected = f"expected {', '.join(wanted)}" if wanted else "it hands in none, leave models= out"
+            problems.append(f"{name!r} is not a model of this exercise: {expected}")
     for name, content in files.items():
         limits = wanted.get(name)
         if limits is None:

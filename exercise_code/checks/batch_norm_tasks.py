@@ -129,8 +129,8 @@ def test_forward(answer: Any, rng: np.random.Generator) -> None:
         mean, var = rng.uniform(-3, 3, 3), np.array([rng.uniform(0.3, 4), 0.0, rng.uniform(0.3, 4)])
         what = f"x ({n}, 3), a running variance of 0 in the middle, eps {eps:g}"
         out, cache = _pair(what, call_unchanged(what, answer, x, gamma, beta, mean, var, eps=eps), "FixedCache")
-        one, two, three, four, five = (torch.from_numpy(values) for values in (x, mean, var, gamma, beta))
-        expected = torch.nn.functional.batch_norm(one, two, three, four, five, training=False, eps=eps).numpy()
+        rows, centre, spread, scale, shift = (torch.from_numpy(values) for values in (x, mean, var, gamma, beta))
+        expected = torch.nn.functional.batch_norm(rows, centre, spread, scale, shift, training=False, eps=eps).numpy()
         expect_close(what, out, expected, "Neither the batch's mean nor its variance plays a part; eps does.")
         expect_close(f"{what}: cache.inverse_std", cache.inverse_std, (var + eps) ** -0.5, "1 / sqrt(var + eps).")
         plain = (x - mean) * (var + eps) ** -0.5

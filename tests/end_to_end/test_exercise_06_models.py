@@ -44,7 +44,7 @@ def test_networks_from_the_default_to_the_largest_of_the_space_are_accepted(exer
 
 
 def test_a_network_of_another_order_of_size_is_refused(exercise, tmp_path):
-    content = _export(MLP((2500, 2500)), tmp_path)
+    content = _export(MLP((2100, 2000)), tmp_path)
 
     with pytest.raises(ModelRefused, match="at most 5,000,000"):
         check_model(content, exercise.models[0])

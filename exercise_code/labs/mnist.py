@@ -1,0 +1,195 @@
+"""MNIST as tensors, real or stand-in, and as the folder that torchvision's own data set class reads."""
+
+import gzip
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from exercise_code.data import ComposeTransform, NormalizeTransform, RescaleTransform, compute_image_mean_and_std
+from exercise_code.data.cache import read_images
+from exercise_code.data.registry import Source, fetch, fetch_or_stand_in
+from exercise_code.labs.batches import Augment, Batches
+
+NAME = "mnist"
+SPLIT_SEED = 0
+VALIDATION = 5_000  # images of the training part that settings are chosen by
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Some images of MNIST.
+
+    Attributes:
+        images: (N, 1, 28, 28) float32, normalised.
+        labels: (N,) int64 in 0..9.
+        transform: what made images from pixels in 0..255; `submit` writes it into the model file.
+
+    >>> digits = Digits(torch.zeros(6, 1, 28, 28), torch.arange(6), None)
+    >>> len(digits), len(digits.where(digits.labels != 3)), len(digits.batches(4))
+    (6, 5, 2)
+    """
+
+    images: Tensor
+    labels: Tensor
+    transform: ComposeTransform | None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, rows: Tensor) -> "Digits":
+        """Return the images chosen by a mask (N,) bool or by indices (M,)."""
+        return Digits(self.images[rows], self.labels[rows], self.transform)
+
+    def batches(
+        self, batch_size: int = 128, *, shuffle: bool = False, seed: int = 0, augment: Augment | None = None
+    ) -> Batches:
+        """Return batches of (images, labels); see `Batches`."""
+        return Batches(self.images, self.labels, batch_size=batch_size, shuffle=shuffle, seed=seed, augment=augment)
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the images as they were, (N, 28, 28, 1) uint8, for pictures."""
+        images = self.images.permute(0, 2, 3, 1).numpy()
+        if self.transform is not None:
+            scale, shift = _affine(self.transform)
+            images = (images - shift) / scale
+        return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Mnist:
+    """MNIST's training part, cut in two.
+
+    Attributes:
+        train: to fit weights by.
+        val: to choose settings by; never overlaps with train.
+        transform: pixels 0..255 to network input; mean and standard deviation are those of train.
+        source: where the images came from; `source.label` is "mnist" or "mnist stand-in".
+    """
+
+    train: Digits
+    val: Digits
+    transform: ComposeTransform
+    source: Source
+
+    @property
+    def label(self) -> str:
+        return self.source.label
+
+    def test(self) -> Digits:
+        """Return the official test images (or those of the stand-in): to be looked at once, when all is chosen.
+
+        Raises:
+            DatasetError: the training images are real, but the test images are neither here nor to be had.
+        """
+        if self.source.stand_in:
+            from exercise_code.data import synthetic
+
+            size = self.source.stand_in_size
+            images, labels, _ = synthetic.make(NAME, "test", n=None if size is None else max(size // 4, 10))
+        else:
+            images, labels, _ = read_images(fetch(NAME, ("test",)), ("test",))
+        return _digits(images, labels, self.transform)
+
+
+def load(*, validation: int | None = None, limit: int | None = None, stand_in_size: int | None = None) -> Mnist:
+    """Load MNIST from the registry's folders, download it, or draw its stand-in, saying so.
+
+    Args:
+        validation: images that are held back from the training part, the same ones on every machine; None means 5,000,
+            but at most a fifth of all.
+        limit: keep only so many training images.
+        stand_in_size: images of the stand-in, training and validation together; None is its usual 10,000.
+
+    Raises:
+        DatasetError: as `registry.fetch_or_stand_in`.
+        ValueError: validation or limit leaves no image for a part.
+
+    >>> from unittest.mock import patch
+    >>> drawn = Source("mnist", root=None, stand_in=True, label="mnist stand-in", stand_in_size=100)
+    >>> with patch(f"{__name__}.fetch_or_stand_in", return_value=drawn):
+    ...     data = load()
+    >>> len(data.train), len(data.val), data.train.images.shape[1:], data.label
+    (80, 20, torch.Size([1, 28, 28]), 'mnist stand-in')
+    """
+    source = fetch_or_stand_in(NAME, stand_in_size=stand_in_size)
+    images, labels = _training_part(source)
+    count = min(VALIDATION, len(labels) // 5) if validation is None else validation
+    if not 1 <= count < len(labels) or (limit is not None and limit < 1):
+        raise ValueError(
+            f"expected 1 to {len(labels) - 1} validation images and a limit of at least 1, got {count}, {limit}"
+        )
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    val, train = order[:count], order[count:][:limit]
+    mean, std = compute_image_mean_and_std(images[train])
+    transform = ComposeTransform([RescaleTransform(), NormalizeTransform(mean / 255, std / 255)])
+    return Mnist(
+        _digits(images[train], labels[train], transform),
+        _digits(images[val], labels[val], transform),
+        transform,
+        source,
+    )
+
+
+def torchvision_root(root: Path | str) -> Path:
+    """Write the four files that `torchvision.datasets.MNIST(root)` looks for, in `root`/MNIST/raw, and return root.
+
+    They come from the registry's folders, a download, or the stand-in.  Files that are there already stay.
+
+    Raises:
+        DatasetError: as `registry.fetch_or_stand_in`.
+    """
+    root = Path(root)
+    raw = root / "MNIST" / "raw"
+    if all((raw / name).is_file() for name in FILES):
+        return root
+    source = fetch_or_stand_in(NAME, ("train", "test"))
+    raw.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=raw, prefix=".unfinished-") as scratch:
+        folder = Path(scratch) if source.root is None else source.root
+        if source.root is None:
+            from exercise_code.data import synthetic
+            from exercise_code.data.synthetic_files import write_layout
+
+            for part in synthetic.PARTS:
+                write_layout(NAME, part, *synthetic.make(NAME, part), folder)
+        for name in FILES:
+            if not (raw / name).is_file():
+                _unpacked(folder, name, Path(scratch) / name).replace(raw / name)
+    return root
+
+
+def _unpacked(folder: Path, name: str, target: Path) -> Path:
+    """Copy an idx file, decompressing it where it is compressed."""
+    packed = folder / f"{name}.gz"
+    with gzip.open(packed) if packed.is_file() else (folder / name).open("rb") as stream, target.open("wb") as out:
+        shutil.copyfileobj(stream, out)
+    return target
+
+
+def _training_part(source: Source) -> tuple[NDArray, NDArray]:
+    if source.stand_in:
+        from exercise_code.data import synthetic
+
+        images, labels, _ = synthetic.make(NAME, n=source.stand_in_size)
+    else:
+        assert source.root is not None
+        images, labels, _ = read_images(source.root)
+    return images, labels
+
+
+def _digits(images: NDArray, labels: NDArray, transform: ComposeTransform) -> Digits:
+    ready = transform.batch(images).astype(np.float32, copy=False).transpose(0, 3, 1, 2)  # (N, 1, H, W)
+    return Digits(torch.from_numpy(np.ascontiguousarray(ready)), torch.from_numpy(labels.astype(np.int64)), transform)
+
+
+def _affine(transform: ComposeTransform) -> tuple[NDArray, NDArray]:
+    """Return float32 scale and shift, (1,) each, of a transform that is Rescale and Normalize."""
+    ends = transform.batch(np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)).reshape(2)
+    return (ends[1:] - ends[:1]) / 255, ends[:1]
