@@ -135,8 +135,8 @@ def plot_sizes(rows: Sequence[tuple[str, float, float]]) -> Any:
     figure, axes = plt.subplots(figsize=(9, 4))
     for number, (name, size, accuracy) in enumerate(rows):
         error = 100 * (1 - accuracy)
-        style = {"color": f"C{number % 10}", "marker": "osD^v<>PX*"[number % 10], "markersize": 9, "linestyle": "none"}
-        axes.plot(size / 1000, error, label=f"{name}: {size / 1000:,.0f} kB, {error:.1f} %", **style)
+        label = f"{name}: {size / 1000:,.0f} kB, {error:.1f} %"
+        axes.plot(size / 1000, error, f"C{number % 10}" + "osD^v<>PX*"[number % 10], markersize=9, label=label)
     axes.set(xscale="log", yscale="log", xlabel="weights (kB)", ylabel="validation error (%)")
     low, high = axes.get_xlim()
     axes.set_xlim(low / 1.5, high * 1.5)

@@ -200,7 +200,9 @@ def test_affine_layers_of_every_shape_pass_without_a_warning(n, features, output
 
 
 @pytest.mark.parametrize("activation", [Sigmoid(), Tanh(), Relu(), LeakyRelu()], ids=lambda a: type(a).__name__)
-@pytest.mark.parametrize("loss", [CrossEntropyFromLogits, CrossEntropyFromLogits(), None], ids=["class", "object", "default"])
+@pytest.mark.parametrize(
+    "loss", [CrossEntropyFromLogits, CrossEntropyFromLogits(), None], ids=["class", "object", "default"]
+)
 def test_every_parameter_of_a_right_float32_network_passes(activation, loss):
     x, y = _batch()
 
