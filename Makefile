@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= stand-in
+# Two files at a time on two cores; set PYTEST_ARGS to choose tests yourself.
+PYTEST_ARGS ?= -n auto --dist loadfile
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

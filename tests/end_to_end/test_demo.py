@@ -41,7 +41,7 @@ def test_the_demo_ends_well_with_twelve_verdicts_as_designed(data, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert "12 of 12 verdicts as designed" in done.stdout
     with (tmp_path / "demo" / "grades.csv").open(encoding="utf-8", newline="") as file:
-        rows = {row["student_id"]: row for row in csv.DictReader(file)}
+        rows = {row["student_id"]: row for row in csv.DictReader(file) if row["exercise"] == "04_grid_search"}
     assert len(rows) == 12
     strong = int(rows["a01"]["correct"]) / int(rows["a01"]["total"])
     assert strong >= (0.55 if data == "cifar10" else 0.48)
