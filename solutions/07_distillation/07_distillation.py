@@ -468,7 +468,7 @@ assert abs(_mean - 0.2) < 1e-9 and abs((_high - _low) / 2 - 4.303 * 0.1 / math.s
 #
 # Both sides get the same images and the same number of epochs. Each has the learning rate that was best for *it* on the
 # validation images: out of 0.001, 0.002 and 0.005 for the plain student; out of 0.002 to 0.01 for the taught one, with
-# temperatures from 1 to 8 and $\alpha$ from 0.3 to 1. The taught side got more tries, about twenty against six, and that
+# temperatures from 1 to 8 and $\alpha$ from 0.3 to 1. The taught side got more tries, well over twenty against fewer than ten, and that
 # alone can make it look a little better here; so the number to believe is the one on the test images, in section 8.
 #
 # *About 90 seconds.* Expect on MNIST about 140 errors of 5,000 alone and 110 taught.
