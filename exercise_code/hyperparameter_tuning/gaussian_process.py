@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exercise_code.hyperparameter_tuning.coarse_to_fine import spread_evenly
-from exercise_code.hyperparameter_tuning.searcher import Proposal, Result, Searcher, positive_int
+from exercise_code.hyperparameter_tuning.model_searcher import ModelSearcher
+from exercise_code.hyperparameter_tuning.searcher import positive_int
 from exercise_code.hyperparameter_tuning.space import Space
 from exercise_code.hyperparameter_tuning.unit_cube import UnitCube
 
@@ -148,7 +149,7 @@ class Surrogate:
         return np.hstack(columns)
 
 
-class GaussianProcessSearcher(Searcher):
+class GaussianProcessSearcher(ModelSearcher):
     """Propose where the acquisition function of a Gaussian process is highest.
 
     Args:
@@ -178,41 +179,20 @@ class GaussianProcessSearcher(Searcher):
         acquisition: str = "ei",
         candidates: int = 500,
     ):
-        self.space = Space.read(space)
-        self.cube = UnitCube(self.space)
-        self.expected_trials = self.trials = positive_int("trials", trials)
-        self.batch, self.epochs = positive_int("batch", batch), positive_int("epochs", epochs)
-        self.startup, self.candidates = positive_int("startup", startup), positive_int("candidates", candidates)
+        super().__init__(space, trials, seed, batch, epochs, startup)
+        self.candidates = positive_int("candidates", candidates)
         if acquisition not in ACQUISITIONS:
             raise ValueError(f"expected an acquisition function out of {', '.join(ACQUISITIONS)}, got {acquisition!r}")
         self.acquisition = acquisition
-        self.units = np.empty((0, len(self.space.dimensions)))
-        self.values = np.empty(0)
         self._kernel: Any = None
-        self._rng = np.random.default_rng(seed)
         dims = len(self.space.dimensions)
         self._startup = self.cube.snap(spread_evenly(np.zeros(dims), np.ones(dims), self.startup, self._rng))
-        self._proposed = 0
 
-    def ask(self) -> list[Proposal]:
-        """The next `batch` proposals; nothing when `trials` have been proposed."""
-        count = min(self.batch, self.trials - self._proposed)
-        units: list[NDArray] = []
-        for _ in range(count):
-            position = self._proposed + len(units)
-            if position < self.startup:
-                units.append(self._startup[position])
-            elif not np.isfinite(self.values).any():
-                units.append(self.space.to_unit(self.space.sample(self._rng)))
-            else:
-                units.append(self._maximise(self.surrogate(pending=units), np.vstack([self.units, *units])))
-        first, self._proposed = self._proposed, self._proposed + count
-        return [Proposal(first + i, self.space.from_unit(unit), self.epochs) for i, unit in enumerate(units)]
+    def _at_startup(self, position: int) -> NDArray:
+        return self._startup[position]
 
-    def tell(self, results: Sequence[Result]) -> None:
-        """Add finished trials."""
-        self.units = np.vstack([self.units, *(self.space.to_unit(result.config) for result in results)])
-        self.values = np.append(self.values, [result.value for result in results])
+    def _by_model(self, pending: Sequence[NDArray]) -> NDArray:
+        return self._maximise(self.surrogate(pending), np.vstack([self.units, *pending]))
 
     def surrogate(self, pending: Sequence[NDArray] = ()) -> Surrogate:
         """The process after the trials so far; pending unit coordinates (D,) enter with the best value as their result."""

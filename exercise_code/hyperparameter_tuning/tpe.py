@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exercise_code.hyperparameter_tuning.searcher import Proposal, Result, Searcher, positive_int
+from exercise_code.hyperparameter_tuning.model_searcher import ModelSearcher
+from exercise_code.hyperparameter_tuning.searcher import positive_int
 from exercise_code.hyperparameter_tuning.space import Space
 from exercise_code.hyperparameter_tuning.unit_cube import UnitCube
 
@@ -189,7 +190,7 @@ def propose_by_ratio(good: Any, bad: Any, candidates: int, rng: np.random.Genera
     ### END SOLUTION
 
 
-class TPESearcher(Searcher):
+class TPESearcher(ModelSearcher):
     """Propose configurations by the tree-structured Parzen estimator.
 
     Args:
@@ -220,37 +221,15 @@ class TPESearcher(Searcher):
         candidates: int = 48,
         joint: bool = True,
     ):
-        self.space = Space.read(space)
-        self.cube = UnitCube(self.space)
-        self.expected_trials = self.trials = positive_int("trials", trials)
-        self.batch, self.epochs = positive_int("batch", batch), positive_int("epochs", epochs)
-        self.startup, self.candidates = positive_int("startup", startup), positive_int("candidates", candidates)
+        super().__init__(space, trials, seed, batch, epochs, startup)
+        self.candidates = positive_int("candidates", candidates)
         if not 0 < gamma < 1:
             raise ValueError(f"gamma is the share of good trials and must lie in (0, 1), got {gamma!r}")
         self.gamma, self.joint = gamma, joint
-        self.units = np.empty((0, len(self.space.dimensions)))
-        self.values = np.empty(0)
-        self._rng = np.random.default_rng(seed)
-        self._proposed = 0
 
-    def ask(self) -> list[Proposal]:
-        """The next `batch` proposals; nothing when `trials` have been proposed."""
-        count = min(self.batch, self.trials - self._proposed)
-        units: list[NDArray] = []
-        for _ in range(count):
-            if self._proposed + len(units) < self.startup or not np.isfinite(self.values).any():
-                units.append(self.space.to_unit(self.space.sample(self._rng)))
-            else:
-                good, bad = self.densities(pending=units)
-                units.append(propose_by_ratio(good, bad, self.candidates, self._rng))
-        first, self._proposed = self._proposed, self._proposed + count
-        return [Proposal(first + i, self.space.from_unit(unit), self.epochs) for i, unit in enumerate(units)]
-
-    def tell(self, results: Sequence[Result]) -> None:
-        """Add finished trials to the groups."""
-        new = [self.space.to_unit(result.config) for result in results]
-        self.units = np.vstack([self.units, *new])
-        self.values = np.append(self.values, [result.value for result in results])
+    def _by_model(self, pending: Sequence[NDArray]) -> NDArray:
+        good, bad = self.densities(pending)
+        return propose_by_ratio(good, bad, self.candidates, self._rng)
 
     def split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions of the good and of the bad trials so far."""

@@ -22,6 +22,7 @@ from exercise_code.hyperparameter_tuning.gaussian_process import (
     upper_confidence_bound,
 )
 from exercise_code.hyperparameter_tuning.unit_cube import UnitCube
+from tests.exercise_code.hyperparameter_tuning.by_hand import run_values
 
 PLANE = Space({"x": Float(-5, 10), "y": Float(0, 15)})
 TREE = Space(
@@ -31,19 +32,6 @@ TREE = Space(
         "optimizer": Choice({"sgd": {"momentum": Float(0.0, 0.99)}, "adam": {}}),
     }
 )
-
-
-def run(searcher, function):
-    values = []
-    while proposals := searcher.ask():
-        results = []
-        for p in proposals:
-            value = function(p.config)
-            ok = math.isfinite(value)
-            results.append(Result(p.trial, p.config, p.epochs, value if ok else math.inf, "ok" if ok else "nan"))
-        values += [result.value for result in results]
-        searcher.tell(results)
-    return values
 
 
 def branin(c):
@@ -138,13 +126,13 @@ def test_one_diverged_run_does_not_flatten_the_rest():
 def test_each_acquisition_function_finds_the_bottom_of_a_bowl(acquisition):
     searcher = GaussianProcessSearcher(Space({"x": Float(-3, 5)}), 18, 0, acquisition=acquisition, startup=4)
 
-    assert min(run(searcher, lambda c: (c["x"] - 1.3) ** 2)) < 0.01
+    assert min(run_values(searcher, lambda c: (c["x"] - 1.3) ** 2)) < 0.01
 
 
 def test_a_small_space_is_visited_whole_before_anything_is_tried_twice():
     searcher = GaussianProcessSearcher(Space({"a": Choice(["u", "v", "w"]), "n": Int(1, 3)}), 9, 0, startup=3)
     seen = []
-    run(searcher, lambda c: seen.append((c["a"], c["n"])) or c["n"] + ord(c["a"]))
+    run_values(searcher, lambda c: seen.append((c["a"], c["n"])) or c["n"] + ord(c["a"]))
 
     assert len(set(seen[3:])) == 6
     assert len(set(seen)) >= 8
@@ -164,16 +152,18 @@ def test_the_constant_liar_spreads_a_round_of_proposals():
 def test_every_proposal_lies_in_a_conditional_space_and_failures_are_survived():
     searcher = GaussianProcessSearcher(TREE, 24, 1, batch=3)
     seen = []
-    values = run(searcher, lambda c: seen.append(c) or (math.nan if c["lr"] > 0.1 else tree_error(c)))
+    values = run_values(searcher, lambda c: seen.append(c) or (math.nan if c["lr"] > 0.1 else tree_error(c)))
 
     assert all(TREE.contains(config) for config in seen)
     assert min(values) < 1.0
-    assert len(run(GaussianProcessSearcher(TREE, 12, 0, startup=4), lambda c: math.nan)) == 12
-    assert len(run(GaussianProcessSearcher(TREE, 12, 0, startup=4), lambda c: 1.0)) == 12
+    assert len(run_values(GaussianProcessSearcher(TREE, 12, 0, startup=4), lambda c: math.nan)) == 12
+    assert len(run_values(GaussianProcessSearcher(TREE, 12, 0, startup=4), lambda c: 1.0)) == 12
 
 
 def test_equal_seeds_give_equal_searches_and_others_do_not():
-    first, again, other = (run(GaussianProcessSearcher(PLANE, 12, seed, startup=6), branin) for seed in (4, 4, 5))
+    first, again, other = (
+        run_values(GaussianProcessSearcher(PLANE, 12, seed, startup=6), branin) for seed in (4, 4, 5)
+    )
 
     assert first == again != other
 
@@ -182,7 +172,7 @@ def test_equal_seeds_give_equal_searches_and_others_do_not():
 @pytest.mark.parametrize(("space", "function"), [(PLANE, branin), (PLANE, rosenbrock), (TREE, tree_error)])
 def test_it_beats_random_search_in_the_median_over_seeds(space, function):
     ours, random = (
-        np.median([min(run(make(space, 30, seed), function)) for seed in range(7)])
+        np.median([min(run_values(make(space, 30, seed), function)) for seed in range(7)])
         for make in (GaussianProcessSearcher, RandomSearcher)
     )
 

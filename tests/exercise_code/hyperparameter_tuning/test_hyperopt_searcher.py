@@ -11,10 +11,10 @@ from exercise_code.hyperparameter_tuning import (
     HyperoptSearcher,
     Int,
     RandomSearcher,
-    Result,
     Space,
     tune,
 )
+from tests.exercise_code.hyperparameter_tuning.by_hand import run
 
 TREE = Space(
     {
@@ -28,19 +28,6 @@ TREE = Space(
 def error(c):
     value = (math.log10(c["lr"]) + 3) ** 2 + (c["layers"] - 2) ** 2
     return value + ((c["momentum"] - 0.9) ** 2 if c["optimizer"] == "sgd" else 0.5)
-
-
-def run(searcher, function):
-    seen = []
-    while proposals := searcher.ask():
-        results = []
-        for p in proposals:
-            value = function(p.config)
-            ok = math.isfinite(value)
-            results.append(Result(p.trial, p.config, p.epochs, value if ok else math.inf, "ok" if ok else "nan"))
-        seen += results
-        searcher.tell(results)
-    return seen
 
 
 def test_configurations_are_values_of_the_space_and_weights_are_kept():

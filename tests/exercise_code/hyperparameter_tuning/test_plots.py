@@ -37,6 +37,7 @@ from exercise_code.hyperparameter_tuning.plots_search import (
     plot_parallel_coordinates,
     plot_slices,
 )
+from tests.exercise_code.hyperparameter_tuning.by_hand import run
 
 SPACE = Space(
     {
@@ -54,22 +55,9 @@ def error(c):
     return 0.1 + 0.1 * (math.log10(c["lr"]) + 3) ** 2 + 0.02 * c["layers"]
 
 
-def run(searcher, function=error):
-    seen = []
-    while proposals := searcher.ask():
-        results = []
-        for p in proposals:
-            value = function(p.config)
-            ok = math.isfinite(value)
-            results.append(Result(p.trial, p.config, p.epochs, value if ok else math.inf, "ok" if ok else "nan"))
-        seen += results
-        searcher.tell(results)
-    return seen
-
-
 @pytest.fixture(scope="module")
 def results():
-    found = run(RandomSearcher(SPACE, 80, 0))
+    found = run(RandomSearcher(SPACE, 80, 0), error)
     assert any(r.status == "nan" for r in found)
     return found
 
@@ -203,7 +191,7 @@ def test_the_process_is_drawn_with_its_points_and_the_maximum_of_the_acquisition
 @pytest.mark.parametrize("name", ["lr", "optimizer", "momentum", "layers"])
 def test_tpe_shows_its_groups_and_two_densities_along_any_parameter(name):
     searcher = TPESearcher(SPACE, 40, 0)
-    run(searcher)
+    run(searcher, error)
 
     figure = plot_tpe(searcher, name)
 
@@ -231,9 +219,9 @@ def test_every_figure_can_be_drawn_into_given_axes(results):
     figure, grid = plt.subplots(6, 5, figsize=(20, 20))
     rows = list(grid)
     tpe = TPESearcher(SPACE, 20, 0)
-    run(tpe)
+    run(tpe, error)
     process = GaussianProcessSearcher(SPACE, 10, 0)
-    run(process)
+    run(process, error)
     controller = ReinforceController({"norm": Choice([False, True])}, 10, 0)
     run(controller, lambda c: float(c["norm"]))
 

@@ -8,6 +8,7 @@ import pytest
 
 from exercise_code.hyperparameter_tuning import Choice, Float, Int, ReinforceController, Result
 from exercise_code.hyperparameter_tuning.reinforce import moving_baseline, policy, policy_gradient
+from tests.exercise_code.hyperparameter_tuning.by_hand import run_values
 
 SPACE = {"layers": Int(1, 4), "activation": Choice(["relu", "tanh", "sigmoid"]), "norm": Choice([False, True])}
 
@@ -16,19 +17,6 @@ def error(c):
     return (
         abs(c["layers"] - 3) + {"relu": 0.0, "tanh": 0.5, "sigmoid": 1.0}[c["activation"]] + (0.0 if c["norm"] else 0.3)
     )
-
-
-def run(controller, function):
-    values = []
-    while proposals := controller.ask():
-        results = []
-        for p in proposals:
-            value = function(p.config)
-            ok = math.isfinite(value)
-            results.append(Result(p.trial, p.config, p.epochs, value if ok else math.inf, "ok" if ok else "nan"))
-        values += [r.value for r in results]
-        controller.tell(results)
-    return values
 
 
 def test_the_policy_is_a_softmax_that_does_not_overflow():
@@ -93,7 +81,7 @@ def test_controllers_end_at_the_best_architecture_and_sample_better_ones_than_at
     ends = []
     for seed in range(8):
         controller = ReinforceController(SPACE, 250, seed)
-        values = run(controller, error)
+        values = run_values(controller, error)
         assert np.mean(values[-50:]) < 0.5 * np.mean(values[:50])
         ends.append(error(controller.most_likely()))
 
@@ -102,8 +90,8 @@ def test_controllers_end_at_the_best_architecture_and_sample_better_ones_than_at
 
 def test_the_unit_of_the_objective_does_not_matter():
     first, scaled = ReinforceController(SPACE, 60, 1), ReinforceController(SPACE, 60, 1)
-    run(first, error)
-    run(scaled, lambda c: 1024 * error(c))
+    run_values(first, error)
+    run_values(scaled, lambda c: 1024 * error(c))
 
     for name in first.logits:
         np.testing.assert_allclose(first.logits[name], scaled.logits[name], rtol=1e-9)
@@ -111,11 +99,11 @@ def test_the_unit_of_the_objective_does_not_matter():
 
 def test_failed_architectures_are_learnt_to_be_avoided():
     controller = ReinforceController(SPACE, 150, 0)
-    run(controller, lambda c: math.nan if c["activation"] == "sigmoid" else error(c))
+    run_values(controller, lambda c: math.nan if c["activation"] == "sigmoid" else error(c))
 
     assert controller.policy()["activation"][2] < 0.05
     nothing = ReinforceController(SPACE, 20, 0)
-    run(nothing, lambda c: math.nan)
+    run_values(nothing, lambda c: math.nan)
     assert all(np.ptp(p) == 0 for p in nothing.policy().values())
 
 
@@ -139,7 +127,7 @@ def test_a_choice_that_an_architecture_does_not_have_learns_nothing_from_it():
 
 def test_the_histories_have_one_entry_per_round_and_seeds_decide_all():
     controllers = [ReinforceController(SPACE, 53, seed, batch=5) for seed in (2, 2, 3)]
-    values = [run(controller, error) for controller in controllers]
+    values = [run_values(controller, error) for controller in controllers]
 
     assert len(controllers[0].policy_history) == 12 and len(controllers[0].baseline_history) == 11
     assert values[0] == values[1] != values[2]

@@ -15,6 +15,7 @@ from exercise_code.hyperparameter_tuning.tpe import (
     split_good_bad,
 )
 from exercise_code.hyperparameter_tuning.unit_cube import UnitCube
+from tests.exercise_code.hyperparameter_tuning.by_hand import run_values
 
 TREE = Space(
     {
@@ -24,20 +25,6 @@ TREE = Space(
         "activation": Choice(["relu", "tanh", "sigmoid"], weights=[2, 1, 1]),
     }
 )
-
-
-def run(searcher, function):
-    """Values in the order of the trials."""
-    values = []
-    while proposals := searcher.ask():
-        results = []
-        for p in proposals:
-            value = function(p.config)
-            ok = math.isfinite(value)
-            results.append(Result(p.trial, p.config, p.epochs, value if ok else math.inf, "ok" if ok else "nan"))
-        values += [result.value for result in results]
-        searcher.tell(results)
-    return values
 
 
 def branin(c):
@@ -191,23 +178,23 @@ def test_every_proposal_lies_in_the_space_and_no_two_of_a_round_are_equal():
 
 
 def test_equal_seeds_give_equal_searches_and_others_do_not():
-    first, again, other = (run(TPESearcher(TREE, 30, seed), tree_error) for seed in (4, 4, 5))
+    first, again, other = (run_values(TPESearcher(TREE, 30, seed), tree_error) for seed in (4, 4, 5))
 
     assert first == again != other
 
 
 def test_failed_trials_never_count_as_good_and_a_search_of_failures_goes_on_at_random():
     searcher = TPESearcher(TREE, 30, 0)
-    values = run(searcher, lambda c: math.nan if c["lr"] > 1e-2 else tree_error(c))
+    values = run_values(searcher, lambda c: math.nan if c["lr"] > 1e-2 else tree_error(c))
 
     assert np.mean(np.isinf(values[15:])) < np.mean(np.isinf(values[:10]))
-    assert len(run(TPESearcher(TREE, 15, 0), lambda c: math.nan)) == 15
+    assert len(run_values(TPESearcher(TREE, 15, 0), lambda c: math.nan)) == 15
 
 
 @pytest.mark.parametrize(("space", "function"), FUNCTIONS)
 def test_tpe_beats_random_search_in_the_median_over_seeds(space, function):
     ours, random = (
-        np.median([min(run(make(space, 40, seed), function)) for seed in range(12)])
+        np.median([min(run_values(make(space, 40, seed), function)) for seed in range(12)])
         for make in (TPESearcher, RandomSearcher)
     )
 
