@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +15,14 @@ import numpy as np
 
 from autograder.errors import HiddenSetError
 from autograder.grading.accuracy import count_correct, public_half, split_right
+from autograder.grading.judge import Refused, judge_with
 from autograder.records.rows import Baseline
 
 if TYPE_CHECKING:
     from autograder.course.manifest import Exercise
     from autograder.grading.score import Tools
     from autograder.records.gradebook import Gradebook
+    from exercise_code.jobs import SharingExecutor
 
 FOLDER = "baselines"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -46,6 +46,7 @@ def score_baselines(
     exercise: Exercise,
     course_dir: Path,
     book: Gradebook,
+    pool: SharingExecutor,
     tools: Tools,
     dataset_version: str,
     scorer_version: str,
@@ -59,27 +60,19 @@ def score_baselines(
     assert exercise.board is not None  # a hidden set without models is refused by the manifest
     contract = next(model for model in exercise.models if model.file == exercise.board.rank)
     known = {(row.name, row.sha256) for row in book.baselines(exercise.id, dataset_version, scorer_version)}
-    scored = []
+    judge, jobs = pool.share(tools.judge), []
     for name, data in baseline_files(course_dir, exercise.id).items():
         sha256 = hashlib.sha256(data).hexdigest()
-        if (name, sha256) in known:
-            continue
-        work = course_dir / "work"
-        work.mkdir(exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="baseline-", dir=work))
-        try:
-            path = folder / "model.onnx"
-            path.write_bytes(data)
-            path.chmod(0o644)
-            facts = tools.check(data, contract)
-            classes = tools.predict(path, contract)
-        except tools.refusals as error:
-            code, detail = getattr(error, "code", "failed"), getattr(error, "detail", error)
+        if (name, sha256) not in known:
+            jobs.append((name, data, sha256, pool.submit(judge_with, judge, data, contract)))
+    scored = []
+    for name, data, sha256, job in jobs:
+        judged = job.result()
+        if isinstance(judged, Refused):
             raise HiddenSetError(
-                f"baseline {name} of {exercise.id}: {code}, {detail}; mend or remove the file"
-            ) from None
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+                f"baseline {name} of {exercise.id}: {judged.code}, {judged.detail}; mend or remove the file"
+            )
+        classes = judged.classes
         correct, total, _ = count_correct(classes, labels)
         public, private = split_right(classes, labels, public_half(labels))
         book.add_baseline(
@@ -91,7 +84,7 @@ def score_baselines(
                 scorer_version=scorer_version,
                 correct=correct,
                 total=total,
-                parameters=facts.parameters,
+                parameters=judged.parameters,
                 model_bytes=len(data),
                 sandboxed=tools.sandboxed,
                 public_right=public,

@@ -6,30 +6,31 @@ twice: `running` starts again, `predicted` is counted from the stored class ids.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
-from autograder.errors import CourseError, HiddenSetError, RecordsError
+from autograder.errors import HiddenSetError
 from autograder.grading.accuracy import count_correct, public_half, split_right
 from autograder.grading.baselines import score_baselines
+from autograder.grading.batch import Call, Engine, run_batch
+from autograder.grading.judge import Inputs, Judged, Refused, judge_model
 from autograder.intake import store
 from autograder.intake.archive import Rejected, open_submission
-from autograder.records.gradebook import Gradebook
-from autograder.records.lock import coordinator
+from autograder.records.leases import grading
 from autograder.records.rows import Prediction, Result, Submission, clean
 
 if TYPE_CHECKING:
     from autograder.course.manifest import Course, Exercise, ModelContract
+    from autograder.grading.hidden_set import HiddenSetMeta
+    from autograder.records.gradebook import Gradebook
+    from exercise_code.jobs import SharingExecutor
 
 SCORER_VERSION = "1"  # raise it when the same model on the same hidden set could get another count
 
@@ -46,13 +47,9 @@ class ScoreReport:
 
 @dataclass(frozen=True)
 class Tools:
-    """The two steps that read a student's model: `check(data, contract)` returns facts with `.parameters`,
-    `predict(model_path, contract)` returns uint8 (N,) class ids; both raise one of `refusals`.
-    """
+    """How a model is judged: `judge(data, contract)`, which a job runs, and whether it does that in isolation."""
 
-    check: Callable[[bytes, ModelContract], Any]
-    predict: Callable[[Path, ModelContract], np.ndarray]
-    refusals: tuple[type[Exception], ...]  # exceptions with .code and .detail that are the student's fault
+    judge: Callable[[bytes, ModelContract], Judged | Refused]
     sandboxed: bool
 
 
@@ -63,17 +60,21 @@ def score(
     *,
     unsafe: bool = False,
     progress: bool = True,
+    engine: Engine | None = None,
     tools: Callable[[Path, int], Tools] | None = None,
 ) -> ScoreReport:
     """Score every collected submission of an exercise that has no result yet on the current hidden set.
 
+    The record is the same whatever the engine and its workers are, but for the times in it.
+
     Args:
         unsafe: run models without any isolation; every such result is stamped `sandboxed = 0` for good.
+        engine: where models run; in this process, one after the other, when None.
         tools: makes the tools from (inputs path, number of inputs); the real ones when None.
 
     Raises:
-        CourseError: something of ours is missing or broken. The submission in hand becomes ERROR and is tried
-            again by the next run, after all others; no student is marked for it.
+        CourseError: something of ours is missing or broken. A submission that it hit is tried again after all others
+            and, when that does not help, left as ERROR for the next run; no student is marked for it.
     """
     from autograder.grading import hidden_set
 
@@ -82,7 +83,8 @@ def score(
         return ScoreReport(note=f"{exercise.id} hands in no model: nothing to score, its points come from autograde")
     if exercise.hidden_set is None:
         raise HiddenSetError(f"{exercise.id} has no [exercise.hidden_set] in {course.path}; nothing to score")
-    with coordinator(course_dir), Gradebook(course_dir) as book:
+    engine = engine or Engine()
+    with grading(course_dir) as book:
         meta = hidden_set.load_meta(course_dir, exercise.id)
         for model in exercise.models:
             if tuple(meta["shape"]) != tuple(model.input) or meta["num_classes"] != model.classes:
@@ -92,102 +94,128 @@ def score(
                 )
         labels = hidden_set.load_labels(course_dir, exercise.id)
         inputs = hidden_set.inputs_path(course_dir, exercise.id)
-        made = tools(inputs, meta["size"]) if tools else _real_tools(inputs, meta["size"], unsafe)
-        batch = _Batch(exercise, course_dir, book, made, meta["version"], labels)
-        book.recover(exercise.id, batch.judged_with)
-        report = batch.run(progress)
-        report.baselines = score_baselines(exercise, course_dir, book, made, meta["version"], SCORER_VERSION, labels)
+        with engine.open() as pool:
+            made = tools(inputs, meta["size"]) if tools else _real_tools(inputs, meta, unsafe, engine)
+            batch = _Scoring(exercise, course_dir, book, pool, made, meta["version"], labels)
+            book.recover(exercise.id, batch.judged_with)
+            waiting = [row for row in book.submissions(exercise.id) if row.state in ("queued", "predicted")]
+            run_batch(batch, pool, len(waiting), progress=progress)
+            report = batch.report(waiting)
+            report.baselines = score_baselines(
+                exercise, course_dir, book, pool, made, meta["version"], SCORER_VERSION, labels
+            )
         return report
 
 
-def _real_tools(inputs: Path, n: int, unsafe: bool) -> Tools:
-    from autograder.grading.model_inspect import inspect_model
-    from autograder.grading.model_refusal import ModelRefused
-    from autograder.grading.predict import PredictionFailed, predict
+def _real_tools(inputs: Path, meta: HiddenSetMeta, unsafe: bool, engine: Engine) -> Tools:
     from autograder.grading.sandbox import Sandbox
 
-    sandbox = Sandbox.unsafe() if unsafe else Sandbox.detect()
-    return Tools(
-        check=lambda data, contract: inspect_model(sandbox, data, contract),
-        predict=lambda path, contract: predict(sandbox, path, inputs, n, contract.classes),
-        refusals=(ModelRefused, PredictionFailed),
-        sandboxed=sandbox.is_safe,
-    )
+    if not unsafe:
+        Sandbox.detect()  # so that a machine without one says so before anything is claimed
+    made = Inputs.travelling if engine.name == "dask" else Inputs
+    return Tools(functools.partial(judge_model, made(inputs, meta["size"], meta["version"]), unsafe), not unsafe)
+
+
+def _judge_all(
+    judge: Callable[[bytes, ModelContract], Judged | Refused], models: list[tuple[bytes, ModelContract]]
+) -> list[Judged] | Refused:
+    """The job: all models of one submission, up to the first that is refused."""
+    answers = []
+    for data, contract in models:
+        answer = judge(data, contract)
+        if isinstance(answer, Refused):
+            return answer
+        answers.append(answer)
+    return answers
 
 
 @dataclass
-class _Batch:
+class _Scoring:
+    """The work of `batch.run_batch`."""
+
     exercise: Exercise
     course_dir: Path
     book: Gradebook
+    pool: SharingExecutor
     tools: Tools
     dataset_version: str
     labels: np.ndarray
-    report: ScoreReport = field(default_factory=ScoreReport)
+    title: str = "score"
+    scored: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    failed: dict[int, tuple[str, str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.public = public_half(self.labels)
+        self.judge = self.pool.share(self.tools.judge)  # once for all jobs, with the inputs where they must travel
 
     @property
     def judged_with(self) -> str:
         return f"{self.dataset_version}/{SCORER_VERSION}"
 
-    @property
-    def _faults(self) -> tuple[type[Exception], ...]:
-        return (Rejected, *self.tools.refusals)
+    def report(self, order: list[Submission]) -> ScoreReport:
+        """What was done, in the order of receipt, whichever job was the first to end."""
+        numbers = [row.id for row in order]
+        return ScoreReport(
+            scored=[self.scored[number] for number in numbers if number in self.scored],
+            failed=[self.failed[number] for number in numbers if number in self.failed],
+        )
 
-    def run(self, progress: bool) -> ScoreReport:
-        waiting = [row for row in self.book.submissions(self.exercise.id) if row.state in ("queued", "predicted")]
-        with Progress(console=Console(stderr=True), transient=True, disable=not progress) as bar:
-            task = bar.add_task("score", total=len(waiting))
-            while submission := self.book.claim(self.exercise.id):
-                try:
-                    done = self._one(submission)
-                except (CourseError, OSError, MemoryError) as error:
-                    self._ours(submission, error)
-                    text = clean(f"{error}" or type(error).__name__)
-                    if isinstance(error, CourseError):
-                        raise
-                    raise RecordsError(
-                        f"submission {submission.id}: {text}; nobody was marked, run it again"
-                    ) from error
-                except Exception as error:
-                    self._ours(submission, error)  # a bug: the next run takes it last, so that it holds up nobody
-                    raise
-                bar.advance(task, int(done))
-        return self.report
+    def claim(self) -> Submission | None:
+        return self.book.claim(self.exercise.id)
 
-    def _one(self, submission: Submission) -> bool:
-        """One step; False when the submission has to be predicted again."""
+    def prepare(self, row: Submission) -> Call | str:
         try:
-            files = open_submission(store.get(self.course_dir, submission.sha256), self.exercise).files
-            facts = {model.file: self.tools.check(files[model.file], model) for model in self.exercise.models}
-            if submission.state == "running":
-                self.book.set_predicted([self._predict(submission, model, files) for model in self.exercise.models])
-        except self._faults as error:
-            code, detail = str(getattr(error, "code", "failed")), str(getattr(error, "detail", error))
-            self.book.set_state(submission.id, "FAILED", code, detail, judged_with=self.judged_with)
-            self.report.failed.append((submission.student, code, clean(detail)))
-            return True
+            files = open_submission(store.get(self.course_dir, row.sha256), self.exercise).files
+        except Rejected as error:  # a limit was lowered after it was taken
+            return self._fail(row, error.code, error.detail)
+        if row.state == "predicted":
+            return self._count(row, files)
+        return Call(_judge_all, (self.judge, [(files[model.file], model) for model in self.exercise.models]))
+
+    def commit(self, row: Submission, answer: list[Judged] | Refused) -> str:
+        if isinstance(answer, Refused):
+            return self._fail(row, answer.code, answer.detail)
+        models = zip(self.exercise.models, answer, strict=True)
+        self.book.set_predicted([self._store(row, model, judged) for model, judged in models])
+        files = open_submission(store.get(self.course_dir, row.sha256), self.exercise).files
+        return self._count(row, files)
+
+    def broken(self, row: Submission, error: Exception) -> None:
+        if self.book.submission(row.id).state in ("running", "predicted"):
+            self.book.set_state(row.id, "ERROR", "ours", f"{type(error).__name__}: {error}")
+
+    def again(self, row: Submission) -> None:
+        self.book.give_back(row.id, "once more after all others")
+
+    def give_back(self, row: Submission) -> None:
+        self.book.give_back(row.id, "the run was stopped")
+
+    def _fail(self, row: Submission, code: str, detail: str) -> str:
+        self.book.set_state(row.id, "FAILED", code, detail, judged_with=self.judged_with)
+        self.failed[row.id] = (row.student, code, clean(detail))
+        return "FAILED"
+
+    def _count(self, row: Submission, files: dict[str, bytes]) -> str:
+        """Count the stored class ids; "" when the submission has to be predicted again."""
         results = []
-        stored = self.book.predictions(submission.id, self.judged_with)
+        stored = self.book.predictions(row.id, self.judged_with)
         for model in self.exercise.models:
             classes = self._load(stored.get(model.file))
             if classes is None:
-                self.book.set_state(submission.id, "queued", detail="the stored predictions are gone or damaged")
-                return False
+                self.book.set_state(row.id, "queued", detail="the stored predictions are gone or damaged")
+                return ""
             correct, total, non_finite = count_correct(classes, self.labels)
             public_right, private_right = split_right(classes, self.labels, self.public)
             results.append(
                 Result(
-                    submission_id=submission.id,
+                    submission_id=row.id,
                     model_file=model.file,
                     dataset_version=self.dataset_version,
                     scorer_version=SCORER_VERSION,
                     correct=correct,
                     total=total,
                     non_finite=non_finite,
-                    parameters=facts[model.file].parameters,
+                    parameters=stored[model.file].parameters,
                     model_bytes=len(files[model.file]),
                     sandboxed=stored[model.file].sandboxed,
                     public_right=public_right,
@@ -195,30 +223,21 @@ class _Batch:
                 )
             )
         self.book.set_scored(results)
-        self.report.scored.append((submission.student, results[0].correct, results[0].total))
-        return True
+        self.scored[row.id] = (row.student, results[0].correct, results[0].total)
+        return "scored"
 
-    def _predict(self, submission: Submission, model: ModelContract, files: dict[str, bytes]) -> Prediction:
+    def _store(self, row: Submission, model: ModelContract, judged: Judged) -> Prediction:
         """Class ids of one model, stored on disk before the record says that they are."""
-        work = self.course_dir / "work"
-        work.mkdir(exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="score-", dir=work))
-        try:
-            path = folder / "model.onnx"
-            path.write_bytes(files[model.file])
-            path.chmod(0o644)
-            classes = self.tools.predict(path, model)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         buffer = io.BytesIO()
-        np.save(buffer, classes, allow_pickle=False)
+        np.save(buffer, judged.classes, allow_pickle=False)
         data = buffer.getvalue()
-        store.write_atomically(self._path(submission.id, model.file), data, mode=0o600)
+        store.write_atomically(self._path(row.id, model.file), data, mode=0o600)
         return Prediction(
-            submission_id=submission.id,
+            submission_id=row.id,
             model_file=model.file,
             judged_with=self.judged_with,
             sha256=hashlib.sha256(data).hexdigest(),
+            parameters=judged.parameters,
             sandboxed=self.tools.sandboxed,
         )
 
@@ -234,11 +253,3 @@ class _Batch:
 
     def _path(self, submission_id: int, model_file: str) -> Path:
         return self.course_dir / "predictions" / str(submission_id) / f"{model_file}-{self.dataset_version}.npy"
-
-    def _ours(self, submission: Submission, error: BaseException) -> None:
-        """Record an error of ours; if even that fails the row stays `running`, to be recovered."""
-        try:
-            if self.book.submission(submission.id).state in ("running", "predicted"):
-                self.book.set_state(submission.id, "ERROR", "ours", f"{type(error).__name__}: {error}")
-        except RecordsError:
-            return

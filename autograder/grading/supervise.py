@@ -4,8 +4,10 @@ import os
 import re
 import selectors
 import subprocess
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from autograder.errors import SandboxError
@@ -16,6 +18,17 @@ _TICK_S = 0.02  # how often the watchdog looks; a process can touch perhaps 60 M
 _STDERR_BYTES = 8192
 _SPARE_PROCESSES = 4  # bubblewrap's own, which the watchdog counts and RLIMIT_NPROC does not
 _SIGXCPU = 24
+_thread = threading.local()
+
+
+@contextmanager
+def stopped_by(event: threading.Event) -> Iterator[None]:
+    """What this thread runs inside the block is ended, with a SandboxError, when the event is set."""
+    before, _thread.stop = getattr(_thread, "stop", None), event
+    try:
+        yield
+    finally:
+        _thread.stop = before
 
 
 @dataclass(frozen=True)
@@ -91,9 +104,16 @@ class Supervisor:
         self._selector.register(fd, selectors.EVENT_READ, buffer)
 
     def follow(self) -> None:
-        """Until the process has exited or a limit is passed."""
+        """Until the process has exited or a limit is passed.
+
+        Raises:
+            SandboxError: the run that this belongs to is being stopped.
+        """
         look = 0.0
+        stop: threading.Event | None = getattr(_thread, "stop", None)
         while self._cut is None and self._process.poll() is None:
+            if stop is not None and stop.is_set():
+                raise SandboxError("the run was stopped")
             if self._selector.get_map():
                 self._read(_TICK_S)
             else:  # it has closed its ends of the pipes; only its exit is left to wait for

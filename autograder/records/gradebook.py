@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING
 
 from autograder.errors import RecordsError
 from autograder.records import schema
-from autograder.records.queries import Queries
+from autograder.records.claims import Claims
 from autograder.records.rows import (
     Added,
     Baseline,
     Notebook,
     Prediction,
     Result,
-    Submission,
     build,
     clean,
     utc_text,
@@ -43,11 +42,12 @@ _CONFLICT = {
     "baseline": "(exercise, name, sha256, dataset_version, scorer_version) DO NOTHING",
     "notebook_result": "(submission_id, snapshot_sha) DO NOTHING",
     "prediction": "(submission_id, model_file, judged_with) DO UPDATE SET "
-    "sha256 = excluded.sha256, sandboxed = excluded.sandboxed, created_at = excluded.created_at",
+    "sha256 = excluded.sha256, parameters = excluded.parameters, sandboxed = excluded.sandboxed, "
+    "created_at = excluded.created_at",
 }
 
 
-class Gradebook(Queries):
+class Gradebook(Claims):
     """`records.db` of one course folder; use as a context manager."""
 
     def __init__(self, course_dir: Path, *, create: bool = False) -> None:
@@ -157,20 +157,6 @@ class Gradebook(Queries):
             return "quota", f"{today} hand-ins of {day} (UTC) were taken, at most {quota.per_day} a day are"
         return None
 
-    def claim(self, exercise: str) -> Submission | None:
-        """The next submission to score: one already predicted, else the next queued one, now `running`."""
-        with self._write():
-            row = self._db.execute(
-                "SELECT * FROM submission WHERE exercise = ? AND state IN ('predicted', 'queued') "
-                "ORDER BY state = 'queued', errors, received_at, id LIMIT 1",
-                (exercise,),
-            ).fetchone()
-            if row is None:
-                return None
-            if row["state"] == "queued":
-                self._move(row["id"], "running")
-            return self.submission(row["id"])
-
     def set_state(
         self,
         submission_id: int,
@@ -226,22 +212,6 @@ class Gradebook(Queries):
                 self._event(notebook.submission_id, f"notebook {notebook.state}", notebook.code, notebook.detail)
             return new
 
-    def recover(self, exercise: str, judged_with: str | None = None) -> int:
-        """Queue what a crash or an error of ours left, or what other versions judged; how many rows.
-
-        Only for the holder of `coordinator`: nobody else can then be running one of them.
-        """
-        with self._write():
-            rows = self._db.execute(
-                "SELECT id, state FROM submission WHERE exercise = :exercise AND "
-                "(state IN ('running', 'ERROR') OR state IN ('predicted', 'scored', 'published', 'FAILED') "
-                "AND :with <> '' AND judged_with <> :with)",
-                {"exercise": exercise, "with": judged_with or ""},
-            ).fetchall()
-            for row in rows:
-                self._move(row["id"], "queued", detail=f"again, was {row['state']}")
-            return len(rows)
-
     def publish(self, submission_ids: Iterable[int]) -> int:
         """Mark those of these submissions that are still `scored` as published; how many."""
         count = 0
@@ -271,8 +241,8 @@ class Gradebook(Queries):
             raise RecordsError(f"submission {submission_id} is {was} and cannot become {state}; run status")
         self._db.execute(
             "UPDATE submission SET state = ?, code = ?, detail = ?, judged_with = coalesce(?, judged_with), "
-            "errors = errors + ? WHERE id = ?",
-            (state, code, clean(detail), judged_with, int(state == "ERROR"), submission_id),
+            "errors = errors + ?, held_by = CASE ? WHEN 'predicted' THEN held_by ELSE '' END WHERE id = ?",
+            (state, code, clean(detail), judged_with, int(state == "ERROR"), state, submission_id),
         )
         self._event(submission_id, state, code, detail)
 
@@ -311,6 +281,13 @@ class Gradebook(Queries):
         with self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                if (
+                    self.holder
+                    and not self._db.execute("SELECT 1 FROM lease WHERE holder = ?", (self.holder,)).fetchone()
+                ):
+                    raise RecordsError(
+                        "this run was silent for so long that it lost its lease to another; run it again"
+                    )
                 yield
             except BaseException:
                 self._db.execute("ROLLBACK")

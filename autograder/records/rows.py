@@ -27,6 +27,7 @@ class Submission:
     flags: tuple[str, ...]
     judged_with: str
     errors: int
+    held_by: str
     created_at: str
 
 
@@ -100,6 +101,7 @@ class Prediction:
     model_file: str
     judged_with: str
     sha256: str
+    parameters: int
     sandboxed: bool
 
 

@@ -1,7 +1,7 @@
 """Tables and states of `records.db`. Text columns that hold a time are UTC, `2026-12-01T10:00:00.000000Z`."""
 
 APPLICATION_ID = 0x43475231  # "CGR1": tells our file from any other SQLite file
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # state -> states that may follow. Back to `queued`: a crash, an error of ours, a new hidden set or scorer.
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -39,6 +39,7 @@ CREATE TABLE submission (
     flags TEXT NOT NULL DEFAULT '[]',        -- JSON list, for staff only
     judged_with TEXT NOT NULL DEFAULT '',    -- "dataset version/scorer version" of the last verdict
     errors INTEGER NOT NULL DEFAULT 0,       -- how often an error of ours hit it; such rows queue last
+    held_by TEXT NOT NULL DEFAULT '',        -- holder of the lease under which it is worked on now
     created_at TEXT NOT NULL
 ) STRICT;
 -- one row for one hand-in; a refused one may be handed in again when it is no longer refused (quota, extension)
@@ -56,6 +57,7 @@ CREATE TABLE prediction (
     model_file TEXT NOT NULL,
     judged_with TEXT NOT NULL,
     sha256 TEXT NOT NULL,
+    parameters INTEGER NOT NULL,             -- of the model, as its check counted them
     sandboxed INTEGER NOT NULL CHECK (sandboxed IN (0, 1)),
     created_at TEXT NOT NULL,
     PRIMARY KEY (submission_id, model_file, judged_with)
@@ -107,6 +109,10 @@ CREATE TABLE notebook_result (
     sandboxed INTEGER NOT NULL CHECK (sandboxed IN (0, 1)),
     created_at TEXT NOT NULL,
     UNIQUE (submission_id, snapshot_sha)
+) STRICT;
+CREATE TABLE lease (                         -- of the one grading run; at most one row
+    holder TEXT PRIMARY KEY,                 -- "host:process id:when it started"
+    until TEXT NOT NULL                      -- silent since before: void
 ) STRICT;
 CREATE TABLE event (
     id INTEGER PRIMARY KEY,

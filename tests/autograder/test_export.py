@@ -93,7 +93,7 @@ def add(book, letter, student, minutes, **options):
 
 def score(book, number, correct, version="v1", sandboxed=True):
     book.set_state(number, "running")
-    book.set_predicted([Prediction(number, "model.onnx", f"{version}/1", "0" * 64, sandboxed)])
+    book.set_predicted([Prediction(number, "model.onnx", f"{version}/1", "0" * 64, 1, sandboxed)])
     book.set_scored([Result(number, "model.onnx", version, "1", correct, 100, 0, 1234, 5678, sandboxed)])
 
 

@@ -41,7 +41,7 @@ def result(submission_id, correct=50, version="v1", **changes):
 def scored(book, correct, version="v1", **options):
     number = add(book, **options)
     book.set_state(number, "running")
-    book.set_predicted([Prediction(number, "model.onnx", f"{version}/1", "0" * 64, True)])
+    book.set_predicted([Prediction(number, "model.onnx", f"{version}/1", "0" * 64, 1, True)])
     book.set_scored([result(number, correct, version)])
     return number
 
@@ -203,7 +203,7 @@ def test_eight_threads_never_claim_the_same_submission(tmp_path):
 def test_what_was_predicted_is_claimed_before_what_is_queued(book):
     first, second = add(book), add(book, "ben", "b", 1)
     book.set_state(second, "running")
-    book.set_predicted([Prediction(second, "model.onnx", "v1/1", "0" * 64, True)])
+    book.set_predicted([Prediction(second, "model.onnx", "v1/1", "0" * 64, 1, True)])
     assert book.claim(EXERCISE).id == second
     assert book.submission(first).state == "queued"
 
@@ -234,7 +234,7 @@ def test_a_transaction_that_fails_half_way_leaves_nothing(book):
     book.set_state(number, "running")
     events = book.events(number)
     good, bad = result(number), result(number, correct=101, model_file="second.onnx")
-    book.set_predicted([Prediction(number, "model.onnx", "v1/1", "0" * 64, True)])
+    book.set_predicted([Prediction(number, "model.onnx", "v1/1", "0" * 64, 1, True)])
     with pytest.raises(RecordsError):
         book.set_scored([good, bad])
     assert book.results(EXERCISE) == [] and book.submission(number).state == "predicted"

@@ -12,6 +12,7 @@ import pytest
 
 from autograder.course import manifest
 from autograder.course.bundle import exercise_json
+from autograder.grading.judge import Judged
 from autograder.grading.notebooks import autograde
 from autograder.grading.score import Tools, score
 from autograder.intake.collect import collect
@@ -129,13 +130,12 @@ def hidden_set(course_dir, exercise):
 
 
 def tools(labels):
-    def predict(path, contract):
+    def judge(data, contract):
         classes = (labels + 1) % 10
         classes[: RIGHT[contract.file]] = labels[: RIGHT[contract.file]]
-        return classes
+        return Judged(len(data), classes)
 
-    check = lambda data, contract: types.SimpleNamespace(parameters=len(data))  # noqa: E731
-    return lambda inputs, n: Tools(check, predict, (), True)
+    return lambda inputs, n: Tools(judge, True)
 
 
 def states(course_dir):

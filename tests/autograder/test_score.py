@@ -8,7 +8,6 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -17,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from autograder.course.manifest import Course, Exercise, HiddenSetSpec, ModelContract, Task
 from autograder.errors import CourseError, HiddenSetError, RecordsError, SandboxError
+from autograder.grading.judge import Judged, Refused
 from autograder.grading.sandbox import Sandbox
 from autograder.grading.score import SCORER_VERSION, Tools, score
 from autograder.intake import store
@@ -38,14 +38,6 @@ EXERCISE = Exercise(
     hidden_set=HiddenSetSpec("cifar10", 48),
 )
 COURSE = Course("Course", "2026w", (EXERCISE,), Path("solutions/course.toml"))
-
-
-class StudentFault(Exception):
-    """What the tools raise, as ModelRefused and PredictionFailed do."""
-
-    def __init__(self, code, detail="because"):
-        super().__init__(code)
-        self.code, self.detail = code, detail
 
 
 def hidden_set(course_dir, seed=1):
@@ -92,22 +84,21 @@ class Fake:
 
     def __call__(self, inputs, n):
         assert inputs.name == "inputs.npy" and n == SIZE
-        return Tools(self.check, self.predict, (StudentFault,), self.sandboxed)
+        return Tools(self.judge, self.sandboxed)
 
-    def check(self, data, contract):
+    def judge(self, data, contract):
         if data.startswith(b"bad"):
-            raise StudentFault("not_onnx")
-        return SimpleNamespace(parameters=len(data))
-
-    def predict(self, path, contract):
-        name = path.read_bytes().decode()
+            return Refused("not_onnx", "because")
+        name = data.decode()
         self.predicted.append(name)
+        if isinstance(self.raises.get(name), Refused):
+            return self.raises[name]
         if name in self.raises:
             raise self.raises[name]
         right = int.from_bytes(hashlib.sha256(name.encode()).digest()[:2]) % (SIZE + 1)
         classes = (self.labels + 1) % CLASSES
         classes[:right] = self.labels[:right]
-        return classes.astype(np.uint8)
+        return Judged(len(data), classes.astype(np.uint8))
 
 
 def expected(name):
@@ -199,7 +190,7 @@ def test_a_students_fault_is_recorded_with_its_code_and_the_others_go_on(course_
     hand_in(course_dir, "anna", b"bad model")
     hand_in(course_dir, "ben", minutes=1)
     hand_in(course_dir, "cleo", minutes=2)
-    report = run(course_dir, Fake(labels, {"ben": StudentFault("timeout", "two\nlines")}))
+    report = run(course_dir, Fake(labels, {"ben": Refused("timeout", "two\nlines")}))
     assert report.failed == [("anna", "not_onnx", "because"), ("ben", "timeout", "two lines")]
     assert states(course_dir) == {"anna": "FAILED", "ben": "FAILED", "cleo": "scored"}
     again = Fake(labels)
@@ -215,27 +206,62 @@ def test_a_students_fault_is_recorded_with_its_code_and_the_others_go_on(course_
         HiddenSetError("gone"),
     ],
 )
-def test_an_error_of_ours_stops_marks_nobody_and_is_tried_again(course_dir, fault):
+def test_an_error_of_ours_is_tried_again_after_the_others_and_marks_nobody(course_dir, fault):
     _, labels = hidden_set(course_dir)
     for minutes, name in enumerate(("anna", "ben", "cleo")):
         hand_in(course_dir, name, minutes=minutes)
-    with pytest.raises(CourseError):
-        run(course_dir, Fake(labels, {"ben": fault}))
-    assert states(course_dir) == {"anna": "scored", "ben": "ERROR", "cleo": "queued"}
+    tools = Fake(labels, {"ben": fault})
+    with pytest.raises(CourseError, match="1 submissions could not be judged by score, nobody was marked"):
+        run(course_dir, tools)
+    assert tools.predicted == ["anna", "ben", "cleo", "ben", "ben"]
+    assert states(course_dir) == {"anna": "scored", "ben": "ERROR", "cleo": "scored"}
+    with Gradebook(course_dir) as book:
+        (row,) = (row for row in book.submissions() if row.student == "ben")
+        assert type(fault).__name__ in row.detail and (row.code, row.errors) == ("ours", 3)
     again = Fake(labels)
     run(course_dir, again)
-    assert again.predicted == ["cleo", "ben"]
+    assert again.predicted == ["ben"]
     assert set(states(course_dir).values()) == {"scored"} and len(results(course_dir)) == 3
 
 
-def test_a_bug_keeps_its_own_exception_and_does_not_hold_up_the_next_run(course_dir):
+def test_an_error_that_goes_away_by_itself_costs_nothing(course_dir):
+    _, labels = hidden_set(course_dir)
+    for name in ("anna", "ben"):
+        hand_in(course_dir, name)
+    tools = Fake(labels)
+    judge, faults = tools.judge, [SandboxError("busy"), OSError(11, "try again")]
+
+    def sometimes(data, contract):
+        if data == b"anna" and faults:
+            raise faults.pop()
+        return judge(data, contract)
+
+    tools.judge = sometimes
+    report = run(course_dir, tools)
+    assert report.scored == [(name, expected(name), SIZE) for name in ("anna", "ben")]
+    with Gradebook(course_dir) as book:
+        what = [event.what for event in book.audit("anna")]
+    assert what.count("ERROR") == 2 and what.count("scored") == 1
+
+
+def test_errors_of_ours_on_three_submissions_in_a_row_end_the_run(course_dir):
+    _, labels = hidden_set(course_dir)
+    for minutes, name in enumerate("abcdefg"):
+        hand_in(course_dir, name, minutes=minutes)
+    tools = Fake(labels, dict.fromkeys("bcdefg", SandboxError("gone")))
+    with pytest.raises(RecordsError, match="3 submissions .* the first is submission 2 of b: gone"):
+        run(course_dir, tools)
+    assert tools.predicted == ["a", "b", "c", "d"]
+    assert "".join(states(course_dir)[name][0] for name in "abcdefg") == "sEEEqqq"
+
+
+def test_a_bug_keeps_its_own_exception_and_does_not_hold_up_the_others(course_dir):
     _, labels = hidden_set(course_dir)
     hand_in(course_dir, "anna")
     hand_in(course_dir, "ben", minutes=1)
     broken = {"anna": ZeroDivisionError("a bug")}
-    for _ in range(2):
-        with pytest.raises(ZeroDivisionError):
-            run(course_dir, Fake(labels, broken))
+    with pytest.raises(ZeroDivisionError):
+        run(course_dir, Fake(labels, broken))
     assert states(course_dir) == {"anna": "ERROR", "ben": "scored"}
 
 
@@ -322,14 +348,13 @@ def test_predictions_lie_where_they_should_and_only_for_the_owner(course_dir):
     path = course_dir / "predictions" / str(number) / f"model.onnx-{version}.npy"
     assert path.stat().st_mode & 0o777 == 0o600
     assert int((np.load(path) == labels).sum()) == expected("anna")
-    assert not list((course_dir / "work").iterdir())
 
 
 def test_a_new_hidden_set_scores_everything_again_and_keeps_the_old_rows(course_dir):
     first, labels = hidden_set(course_dir)
     hand_in(course_dir, "anna")
     hand_in(course_dir, "ben")
-    run(course_dir, Fake(labels, {"ben": StudentFault("timeout")}))
+    run(course_dir, Fake(labels, {"ben": Refused("timeout", "because")}))
     second, labels = hidden_set(course_dir, seed=2)
     run(course_dir, Fake(labels))
     assert [row.dataset_version for row in results(course_dir)] == [first, second, second]

@@ -16,6 +16,7 @@ from autograder.course.manifest import BoardSpec, Course, Exercise, HiddenSetSpe
 from autograder.errors import CourseError, HiddenSetError
 from autograder.grading.accuracy import count_correct, public_half, split_right
 from autograder.grading.baselines import score_baselines
+from autograder.grading.judge import Judged, Refused
 from autograder.grading.score import Tools
 from autograder.records.export import export_grades, scores_bytes
 from autograder.records.gradebook import Gradebook
@@ -24,6 +25,7 @@ from autograder.records.pseudonyms import pseudonyms
 from autograder.records.publish import publish
 from autograder.records.rows import Prediction, Result
 from autograder.records.standing import board, is_over, last_deadline, parts
+from exercise_code.jobs import executor
 from leaderboard.build import site_files
 from leaderboard.reading import parse
 
@@ -84,7 +86,7 @@ def hand_in(book, student, minutes, tuned, baseline=None, state="scored"):
         correct, total, _ = count_correct(classes, LABELS)
         bits = split_right(classes, LABELS, PUBLIC)
         results.append(Result(number, file, "v1", "1", correct, total, 0, 1_234, 5_678, True, *bits))
-    book.set_predicted([Prediction(number, row.model_file, "v1/1", "0" * 64, True) for row in results])
+    book.set_predicted([Prediction(number, row.model_file, "v1/1", "0" * 64, 1, True) for row in results])
     book.set_scored(results)
     return number
 
@@ -222,16 +224,9 @@ def test_who_opted_out_keeps_the_rank_and_has_neither_pseudonym_nor_history(book
     assert "ben" not in json.loads((tmp_path / "pseudonyms.json").read_text())["terms"]["2126w"]
 
 
-class StudentFault(Exception):
-    code, detail = "not_onnx", "no"
-
-
-def tools(predict):
-    return Tools(lambda data, _contract: SimpleNamespace(parameters=len(data)), predict, (StudentFault,), True)
-
-
-def run_baselines(book, tmp_path, predict=lambda path, contract: answers(len(path.read_bytes()), 300)):
-    return score_baselines(EXERCISE, tmp_path, book, tools(predict), "v1", "1", LABELS)
+def run_baselines(book, tmp_path, judge=lambda data, _contract: Judged(len(data), answers(len(data), 300))):
+    with executor("serial") as pool:
+        return score_baselines(EXERCISE, tmp_path, book, pool, Tools(judge, True), "v1", "1", LABELS)
 
 
 def test_baselines_are_scored_once_on_the_same_images_and_shown_with_the_part_that_counts(book, tmp_path):
@@ -260,13 +255,8 @@ def test_a_baseline_that_a_student_could_not_hand_in_is_an_error_of_ours(book, t
     with pytest.raises(HiddenSetError, match="rename the file"):
         run_baselines(book, tmp_path)
     (folder / "Linear model.onnx").rename(folder / "linear.onnx")
-
-    def refuses(_path, _contract):
-        raise StudentFault
-
     with pytest.raises(HiddenSetError, match="baseline linear of 06_hyperopt: not_onnx, no"):
-        run_baselines(book, tmp_path, refuses)
-    assert list((tmp_path / "work").iterdir()) == []
+        run_baselines(book, tmp_path, lambda _data, _contract: Refused("not_onnx", "no"))
 
 
 def test_nothing_of_a_student_but_pseudonym_day_and_counts_is_in_any_published_byte(book, tmp_path):

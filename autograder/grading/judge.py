@@ -1,0 +1,137 @@
+"""The job of scoring: one model file -> its facts and a class id per hidden image, or the student's fault.
+
+It runs wherever a worker is and touches neither labels nor record nor course folder.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autograder.errors import HiddenSetError
+from autograder.grading.model_check import ModelContract
+from autograder.grading.model_inspect import inspect_model
+from autograder.grading.model_refusal import ModelRefused
+from autograder.grading.predict import PredictionFailed, predict
+from autograder.grading.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model is and says."""
+
+    parameters: int
+    classes: np.ndarray  # uint8 (N,): class ids, 255 where the logits were not finite
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a model gets no score; the student's fault."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The hidden inputs, .npy of uint8 (n, C, H, W): a file, and its content where that file may not be there."""
+
+    path: Path
+    n: int
+    version: str
+    content: bytes | None = None
+
+    @classmethod
+    def travelling(cls, path: Path, n: int, version: str) -> Inputs:
+        """With the content, for workers that may be on other machines.
+
+        Raises:
+            HiddenSetError: the file cannot be read.
+        """
+        try:
+            return cls(path, n, version, path.read_bytes())
+        except OSError as error:
+            raise HiddenSetError(f"{path}: {error.strerror}; build the hidden set again") from error
+
+    def file(self) -> Path:
+        """Where this process can mount it from."""
+        return self.path if self.content is None else _copy(self.version, self.content)
+
+
+@functools.lru_cache(maxsize=2)
+def _copy(version: str, content: bytes) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="hidden-inputs-"))  # mode 0700; only the file itself is mounted
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / f"{version}.npy"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    return path
+
+
+def judge_model(inputs: Inputs, unsafe: bool, data: bytes, contract: ModelContract) -> Judged | Refused:
+    """Check the model and run it on the hidden inputs, in a sandbox that nothing else uses meanwhile.
+
+    Raises:
+        SandboxError, HiddenSetError: we are at fault.
+    """
+    with borrowed(unsafe) as sandbox, tempfile.TemporaryDirectory(prefix="model-") as folder:
+        path = Path(folder, "model.onnx")
+        try:
+            facts = inspect_model(sandbox, data, contract)
+            path.write_bytes(data)
+            path.chmod(0o644)
+            return Judged(facts.parameters, predict(sandbox, path, inputs.file(), inputs.n, contract.classes))
+        except (ModelRefused, PredictionFailed) as fault:
+            return Refused(fault.code, fault.detail)
+
+
+def judge_with(
+    judge: Callable[[bytes, ModelContract], Judged | Refused], data: bytes, contract: ModelContract
+) -> Judged | Refused:
+    """Call `judge`, which came to this worker as something shared."""
+    return judge(data, contract)
+
+
+_lock = threading.Lock()
+_free: dict[tuple[int, bool], list[Sandbox]] = {}  # (process id, unsafe) -> sandboxes that nobody uses
+_slots: dict[int, set[int]] = {}  # process id -> slots that its sandboxes have
+
+
+@contextlib.contextmanager
+def borrowed(unsafe: bool = False) -> Iterator[Sandbox]:
+    """A sandbox with a slot, and so as root a user id, that no other job of this process has at the same time.
+
+    Raises:
+        SandboxError: this machine has none.
+    """
+    sandbox = _take(unsafe)
+    try:
+        yield sandbox
+    finally:
+        with _lock:
+            _free.setdefault((os.getpid(), unsafe), []).append(sandbox)
+
+
+def _take(unsafe: bool) -> Sandbox:
+    with _lock:
+        if free := _free.get((os.getpid(), unsafe)):
+            return free.pop()
+        taken = _slots.setdefault(os.getpid(), set())
+        slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        taken.add(slot)
+    try:
+        return Sandbox.unsafe() if unsafe else Sandbox.detect(slot)
+    except BaseException:
+        with _lock:
+            taken.discard(slot)
+        raise
