@@ -10,12 +10,15 @@ import typer
 from autograder.cli.options import (
     COURSE,
     COURSE_DIR,
+    Address,
     CourseDir,
+    EngineName,
     Exercise,
     Manifest,
     Quiet,
     Roster,
     Unsafe,
+    Workers,
     app,
     hidden_set_app,
     say,
@@ -126,15 +129,20 @@ def autograde_verb(
 def score_verb(
     exercise: Exercise,
     unsafe: Unsafe = False,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = None,
     course: Manifest = COURSE,
     course_dir: CourseDir = COURSE_DIR,
     quiet: Quiet = False,
 ) -> None:
     """Score every collected model on the hidden set; a rerun does only what is missing."""
     from autograder.course.manifest import load
+    from autograder.grading.batch import Engine
     from autograder.grading.score import score
 
-    report = score(load(course), exercise, course_dir, unsafe=unsafe, progress=not quiet)
+    where = Engine(engine, workers, address)
+    report = score(load(course), exercise, course_dir, unsafe=unsafe, progress=not quiet, engine=where)
     if report.note:
         say(report.note)
         return

@@ -33,6 +33,13 @@ Unsafe = Annotated[
     bool,
     typer.Option("--unsafe", help="Run student code WITHOUT any isolation; every result says so for good."),
 ]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="Where submissions run: serial, local (several at a time) or dask.")
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="How many at a time; one per core.")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of a dask scheduler, tcp://host:8786; own workers when not given.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 COURSE = Path("solutions/course.toml")
