@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import re
 import warnings
 from collections.abc import Collection
@@ -158,12 +159,20 @@ def _stub(exercise: str, task: str | None, owner: str) -> str:
 def _refuse_near_miss(line: str, where: str) -> None:
     exact = next((marker for marker in _SPELLINGS if marker in line), None)  # nbgrader matches substrings
     comment = line.partition("#")[2].lstrip("#")
-    words = re.findall(r"[A-Z]+", comment.upper())
-    for marker, spelling in _SPELLINGS.items():
-        starts = [" ".join(words[:count]) for count in (1, 2, 3)]
-        ratio = max(difflib.SequenceMatcher(None, marker, start).ratio() for start in starts)
-        if marker == exact or (exact is None and ratio >= _NEAR):
-            raise MarkerError(f"{where}: {line.strip()!r} looks like a marker, expected {spelling!r} alone")
+    marker = exact or _nearest_marker(tuple(re.findall(r"[A-Z]+", comment.upper())[:3]))
+    if marker:
+        raise MarkerError(f"{where}: {line.strip()!r} looks like a marker, expected {_SPELLINGS[marker]!r} alone")
+
+
+@functools.cache  # a release reads every file of the package several times
+def _nearest_marker(words: tuple[str, ...]) -> str | None:
+    """Return the marker that the first one, two or three words of a comment nearly spell."""
+    for marker in _SPELLINGS:
+        for count in range(1, len(words) + 1):
+            match = difflib.SequenceMatcher(None, marker, " ".join(words[:count]))
+            if match.real_quick_ratio() >= _NEAR and match.quick_ratio() >= _NEAR and match.ratio() >= _NEAR:
+                return marker
+    return None
 
 
 def _function_at_line(text: str, name: str) -> dict[int, str]:
