@@ -126,12 +126,14 @@ def _one(
     exercise: Exercise, course_dir: Path, row: Submission, grade: Grader, release: str, sandboxed: bool
 ) -> Notebook:
     """Grade one; a submission that no longer opens (a limit was lowered) is the only failure made here."""
+    suspicions: tuple[str, ...] = ()
     points, tasks = 0.0, {}
     try:
         files = open_submission(store.get(course_dir, row.sha256), exercise).files
         result = grade(row.student, files[exercise.notebook])
         points, state, code, detail = float(result.points), result.state, result.code or "", result.detail
         tasks = {name: [task.points, task.max_points, clean(task.message)] for name, task in result.per_task.items()}
+        suspicions = result.suspicions
     except Rejected as error:
         state, code, detail = "FAILED", error.code, error.detail
     return Notebook(
@@ -144,4 +146,5 @@ def _one(
         code=code,
         detail=detail,
         sandboxed=sandboxed,
+        suspicions=suspicions,
     )

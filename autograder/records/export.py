@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from autograder.errors import RecordsError
 from autograder.intake.store import write_atomically
 from autograder.records.gradebook import Gradebook
+from autograder.records.grades import Grade, grades
 from autograder.records.pseudonyms import pseudonyms
-from autograder.records.rows import Notebook, Submission
 from autograder.records.standing import Standing, Try, board
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def scores_bytes(course: Course, course_dir: Path, book: Gradebook) -> bytes:
 def export_grades(course: Course, course_dir: Path, roster: Mapping[str, Student], out: Path) -> int:
     """Write `grades.csv`, a row per student and exercise; how many rows.
 
-    A row shows the submission that counts: the one that the final board ranks, with its count on the private half of
-    the hidden set (the deadline over or not: staff may know), else the newest that was not rejected, else the newest.
-    Notebook points are the highest of any submission: the two are graded apart.
+    What a row shows is `grades.Grade`; flags are those of all submissions of the student.
 
     Raises:
         RecordsError: when there is no record, or `out` cannot be written.
@@ -75,7 +73,8 @@ def export_grades(course: Course, course_dir: Path, roster: Mapping[str, Student
     count = 0
     with Gradebook(course_dir) as book, book.snapshot():
         for exercise in course.exercises:
-            for row in _grades(exercise, course_dir, roster, book):
+            for grade in grades(exercise, course_dir, book, roster).values():
+                row = _row(exercise, grade, roster[grade.student].name if grade.student in roster else "")
                 writer.writerow({key: safe_cell(value) for key, value in row.items()})
                 count += 1
     write_atomically(out, text.getvalue().encode("utf-8"), mode=0o600)
@@ -182,54 +181,23 @@ def _attempt(row: Try, counts: bool) -> dict[str, Any]:
     }
 
 
-def _grades(
-    exercise: Exercise, course_dir: Path, roster: Mapping[str, Student], book: Gradebook
-) -> list[dict[str, object]]:
-    from autograder.grading.accuracy import passes
-
-    standings = {row.student: row for row in board(exercise, course_dir, book, final=True).standings}
-    notebooks = book.notebooks(exercise.id)
-    handed_in: dict[str, list[Submission]] = {}
-    for submission in book.submissions(exercise.id):
-        handed_in.setdefault(submission.student, []).append(submission)
-    rows = []
-    for student in [*roster, *sorted(set(handed_in) - set(roster))]:
-        mine = handed_in.get(student, [])
-        score, counts = standings.get(student), counting(mine, standings.get(student))
-        points = best_notebook([notebooks[row.id] for row in mine if row.id in notebooks])
-        passed = ""
-        if score and exercise.hidden_set:
-            shown = score.shown
-            passed = "yes" if passes(shown.correct, shown.total, exercise.hidden_set.pass_percent) else "no"
-        values = {
-            "student_id": student,
-            "name": roster[student].name if student in roster else "",
-            "exercise": exercise.id,
-            "submissions": len(mine),
-            "notebook_points": f"{points.points:g}" if points else "",
-            "notebook_max": exercise.max_points,
-            "notebook_code": points.code if points else "",
-            "notebook_detail": points.detail if points else "",
-            "correct": score.shown.correct if score else "",
-            "total": score.shown.total if score else "",
-            "passed": passed,
-            "state": counts.state if counts else "none",
-            "code": counts.code if counts else "",
-            "detail": counts.detail if counts else "",
-            "flags": " ".join(counts.flags) if counts else "",
-            "sandboxed": ("yes" if score.result.sandboxed else "no") if score else "",
-        }
-        rows.append(values)
-    return rows
-
-
-def counting(submissions: list[Submission], standing: Standing | None) -> Submission | None:
-    """The submission that counts, of one student's in the order they were received."""
-    chosen = [row for row in submissions if standing and row.id == standing.submission.id]
-    chosen = chosen or [row for row in submissions if row.state != "REJECTED"] or submissions
-    return chosen[-1] if chosen else None
-
-
-def best_notebook(notebooks: list[Notebook]) -> Notebook | None:
-    """The graded notebook with the most points, the earliest of equals; a failed one if none was graded."""
-    return max(notebooks, key=lambda row: (row.state == "graded", row.points), default=None)
+def _row(exercise: Exercise, grade: Grade, name: str) -> dict[str, object]:
+    score, counts, notebook = grade.standing, grade.counts, grade.notebook
+    return {
+        "student_id": grade.student,
+        "name": name,
+        "exercise": exercise.id,
+        "submissions": len(grade.submissions),
+        "notebook_points": f"{notebook.points:g}" if notebook else "",
+        "notebook_max": exercise.max_points,
+        "notebook_code": notebook.code if notebook else "",
+        "notebook_detail": notebook.detail if notebook else "",
+        "correct": score.shown.correct if score else "",
+        "total": score.shown.total if score else "",
+        "passed": "" if grade.passed is None else "yes" if grade.passed else "no",
+        "state": grade.state,
+        "code": counts.code if counts else "",
+        "detail": counts.detail if counts else "",
+        "flags": " ".join(grade.flags),
+        "sandboxed": ("yes" if score.result.sandboxed else "no") if score else "",
+    }

@@ -30,6 +30,7 @@ from autograder.records.rows import (
     clean,
     utc_text,
 )
+from autograder.records.staff import Raised, StaffRecord
 
 if TYPE_CHECKING:
     from autograder.course.manifest import Quota
@@ -37,17 +38,19 @@ if TYPE_CHECKING:
 DATABASE = "records.db"
 BUSY_TIMEOUT_S = 30
 DUPLICATE = "duplicate"
+SUSPECT = "suspect_notebook"
+COLLECT, AUTOGRADE = "collect", "autograde"  # who raised a flag
 _CONFLICT = {
     "result": "(submission_id, model_file, dataset_version, scorer_version) DO NOTHING",
     "baseline": "(exercise, name, sha256, dataset_version, scorer_version) DO NOTHING",
-    "notebook_result": "(submission_id, snapshot_sha) DO NOTHING",
+    "notebook_result": "(submission_id, snapshot_sha, attempt) DO NOTHING",
     "prediction": "(submission_id, model_file, judged_with) DO UPDATE SET "
     "sha256 = excluded.sha256, parameters = excluded.parameters, sandboxed = excluded.sandboxed, "
     "created_at = excluded.created_at",
 }
 
 
-class Gradebook(Claims):
+class Gradebook(Claims, StaffRecord):
     """`records.db` of one course folder; use as a context manager."""
 
     def __init__(self, course_dir: Path, *, create: bool = False) -> None:
@@ -132,16 +135,18 @@ class Gradebook(Claims):
                 if has_models:
                     self._move(new, "queued")
             same = self._db.execute(
-                "SELECT DISTINCT s.id, s.student FROM submission AS s "
-                "LEFT JOIN file AS f ON f.submission_id = s.id WHERE s.exercise = ? AND s.student <> ? AND "
-                "(s.sha256 = ? OR f.sha256 IN (SELECT value FROM json_each(?))) ORDER BY s.id",
-                (exercise, student, sha256, json.dumps(sorted(prints.values()))),
+                "SELECT s.id, s.student, group_concat(f.name, ', ') AS files FROM submission AS s "
+                "LEFT JOIN file AS f ON f.submission_id = s.id AND f.sha256 IN (SELECT value FROM json_each(?1)) "
+                "WHERE s.exercise = ?2 AND s.student <> ?3 AND (s.sha256 = ?4 OR f.sha256 IS NOT NULL) "
+                "GROUP BY s.id ORDER BY s.id",
+                (json.dumps(sorted(prints.values())), exercise, student, sha256),
             ).fetchall()
             for other in same:
-                self._flag(other["id"], DUPLICATE, f"same content as submission {new} of {student}")
-            if same:
-                names = ", ".join(f"submission {other['id']} of {other['student']}" for other in same)
-                self._flag(new, DUPLICATE, f"same content as {names}")
+                evidence = (
+                    f"submission {other['id']} of {other['student']} and submission {new} of {student}: "
+                    f"the same {other['files'] or 'zip'}"
+                )
+                self._flag(Raised(new, DUPLICATE, evidence, other["id"]), COLLECT, "")
             return Added(new, True, tuple((other["id"], other["student"]) for other in same), refused)
 
     def _over(self, quota: Quota, exercise: str, student: str, day: str) -> tuple[str, str] | None:
@@ -210,6 +215,9 @@ class Gradebook(Claims):
             new = self._insert("notebook_result", notebook)
             if new:
                 self._event(notebook.submission_id, f"notebook {notebook.state}", notebook.code, notebook.detail)
+                if notebook.suspicions:
+                    flag = Raised(notebook.submission_id, SUSPECT, "; ".join(notebook.suspicions))
+                    self._flag(flag, AUTOGRADE, notebook.snapshot_sha[:12])
             return new
 
     def publish(self, submission_ids: Iterable[int]) -> int:
@@ -246,11 +254,6 @@ class Gradebook(Claims):
         )
         self._event(submission_id, state, code, detail)
 
-    def _flag(self, submission_id: int, flag: str, detail: str) -> None:
-        flags = set(self.submission(submission_id).flags) | {flag}
-        self._db.execute("UPDATE submission SET flags = ? WHERE id = ?", (json.dumps(sorted(flags)), submission_id))
-        self._event(submission_id, f"flag {flag}", detail=detail)
-
     def _event(self, submission_id: int, what: str, code: str = "", detail: str = "") -> None:
         self._db.execute(
             "INSERT INTO event (submission_id, at, what, code, detail) VALUES (?, ?, ?, ?, ?)",
@@ -263,6 +266,7 @@ class Gradebook(Claims):
         values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
         if isinstance(row, Notebook):
             values |= {"tasks": json.dumps(row.tasks, sort_keys=True), "detail": clean(row.detail)}
+            values["suspicions"] = json.dumps([clean(text) for text in row.suspicions])
         values["created_at"] = utc_text(datetime.now(UTC))
         marks = ", ".join("?" * len(values))
         # not INSERT OR IGNORE: that would also swallow a broken CHECK

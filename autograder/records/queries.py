@@ -23,11 +23,11 @@ class Queries:
 
     def submission(self, submission_id: int) -> Submission:
         """One submission by its number."""
-        return self._read(Submission, "SELECT * FROM submission WHERE id = ?", submission_id)[0]
+        return self._read(Submission, "SELECT * FROM submission_now WHERE id = ?", submission_id)[0]
 
     def submissions(self, exercise: str | None = None, student: str | None = None) -> list[Submission]:
         """All, or those of an exercise or student, in the order they were received."""
-        query = "SELECT * FROM submission WHERE ?1 IS NULL OR exercise = ?1 ORDER BY exercise, received_at, id"
+        query = "SELECT * FROM submission_now WHERE ?1 IS NULL OR exercise = ?1 ORDER BY exercise, received_at, id"
         return [row for row in self._read(Submission, query, exercise) if student in (None, row.student)]
 
     def first_received(self, exercise: str, student: str, sha256: str) -> datetime | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Submission:
-    """One row per (exercise, student, sha256 of the zip); `flags` are for staff only."""
+    """One row per (exercise, student, sha256 of the zip); `flags`, the kinds of its open ones, are for staff only."""
 
     id: int
     exercise: str
@@ -29,6 +29,7 @@ class Submission:
     errors: int
     held_by: str
     created_at: str
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,13 @@ class Notebook:
     code: str
     detail: str
     sandboxed: bool
+    suspicions: tuple[str, ...] = ()
+    attempt: int = 0
+
+    @property
+    def outcome(self) -> tuple[str, float, str]:
+        """What a student would see change."""
+        return self.state, self.points, self.code
 
 
 @dataclass(frozen=True)
@@ -147,10 +155,10 @@ def clean(text: str, limit: int = 300) -> str:
 def build(kind: type, row: sqlite3.Row) -> object:
     """A row as its dataclass; further columns of the query are left out."""
     values = {field.name: row[field.name] for field in fields(kind)}
-    for name in values.keys() & {"late", "sandboxed"}:
+    for name in values.keys() & {"late", "sandboxed", "withdrawn"}:
         values[name] = bool(values[name])
-    if "flags" in values:
-        values["flags"] = tuple(json.loads(values["flags"]))
+    for name in values.keys() & {"flags", "suspicions"}:
+        values[name] = tuple(json.loads(values[name]))
     if "tasks" in values:
         values["tasks"] = json.loads(values["tasks"])
     return kind(**values)

@@ -1,5 +1,7 @@
 """Tables and states of `records.db`. Text columns that hold a time are UTC, `2026-12-01T10:00:00.000000Z`."""
 
+from autograder.records import staff
+
 APPLICATION_ID = 0x43475231  # "CGR1": tells our file from any other SQLite file
 SCHEMA_VERSION = 3
 
@@ -18,12 +20,15 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 STATES = tuple(TRANSITIONS)
 
-_APPEND_ONLY = """
+
+def _append_only(table: str) -> str:
+    return f"""
 CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
 CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
 """
+
 
 SQL = f"""
 CREATE TABLE submission (
@@ -36,7 +41,6 @@ CREATE TABLE submission (
     state TEXT NOT NULL CHECK (state IN ({", ".join(repr(state) for state in STATES)})),
     code TEXT NOT NULL DEFAULT '',
     detail TEXT NOT NULL DEFAULT '',
-    flags TEXT NOT NULL DEFAULT '[]',        -- JSON list, for staff only
     judged_with TEXT NOT NULL DEFAULT '',    -- "dataset version/scorer version" of the last verdict
     errors INTEGER NOT NULL DEFAULT 0,       -- how often an error of ours hit it; such rows queue last
     held_by TEXT NOT NULL DEFAULT '',        -- holder of the lease under which it is worked on now
@@ -107,8 +111,10 @@ CREATE TABLE notebook_result (
     code TEXT NOT NULL,
     detail TEXT NOT NULL,
     sandboxed INTEGER NOT NULL CHECK (sandboxed IN (0, 1)),
+    suspicions TEXT NOT NULL DEFAULT '[]',   -- JSON list, for staff only
+    attempt INTEGER NOT NULL DEFAULT 0,      -- raised by a regrade on the same release
     created_at TEXT NOT NULL,
-    UNIQUE (submission_id, snapshot_sha)
+    UNIQUE (submission_id, snapshot_sha, attempt)
 ) STRICT;
 CREATE TABLE lease (                         -- of the one grading run; at most one row
     holder TEXT PRIMARY KEY,                 -- "host:process id:when it started"
@@ -123,7 +129,8 @@ CREATE TABLE event (
     detail TEXT NOT NULL
 ) STRICT;
 CREATE INDEX event_by_submission ON event (submission_id);
-{"".join(_APPEND_ONLY.format(table=table) for table in ("result", "baseline", "notebook_result", "event", "file"))}
+{staff.SQL}
+{"".join(map(_append_only, ("result", "baseline", "notebook_result", "event", "file", *staff.TABLES)))}
 CREATE TRIGGER submission_no_delete BEFORE DELETE ON submission
 BEGIN SELECT RAISE(ABORT, 'submissions are never deleted'); END;
 CREATE TRIGGER submission_facts BEFORE UPDATE OF id, exercise, student, sha256, received_at, late, created_at
@@ -135,8 +142,8 @@ SELECT * FROM (
             PARTITION BY s.exercise, s.student, r.model_file, r.dataset_version, r.scorer_version
             ORDER BY r.correct DESC, s.received_at, s.id
         ) AS place
-    FROM result AS r JOIN submission AS s ON s.id = r.submission_id
-    WHERE s.state <> 'REJECTED'
+    FROM result AS r JOIN submission_now AS s ON s.id = r.submission_id
+    WHERE s.state <> 'REJECTED' AND NOT s.withdrawn
 ) WHERE place = 1;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};

@@ -68,7 +68,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Board:
-    """All that is known of one exercise; `standings` in rank order, `tries` of every student in order of arrival.
+    """All that is known of one exercise; `standings` in rank order, `tries` of every student in order of arrival, both
+    without what was withdrawn.
 
     `split`: public and private part differ. They do not when the manifest says so, or when results of the current
     hidden set were recorded without a bit per image.
@@ -109,9 +110,10 @@ def board(exercise: Exercise, course_dir: Path, book: Gradebook, *, final: bool 
     from autograder.grading.baselines import baseline_files
     from autograder.grading.score import SCORER_VERSION
 
-    submissions = book.submissions(exercise.id)
+    received = book.submissions(exercise.id)
     if final is None:
-        final = is_over(last_deadline(exercise, course_dir), submissions)
+        final = is_over(last_deadline(exercise, course_dir), received)
+    submissions = [row for row in received if not row.withdrawn]
     spec, look = exercise.hidden_set, exercise.board
     meta = current_meta(exercise, course_dir)
     if spec is None or look is None or meta is None:

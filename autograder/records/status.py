@@ -16,6 +16,7 @@ from autograder.records.standing import current_meta
 
 if TYPE_CHECKING:
     from autograder.course.manifest import Course, Exercise
+    from autograder.records.rows import Submission
 
 _STYLES = {
     "scored": "green",
@@ -50,6 +51,13 @@ def status(
             _audit(console, book, student)
 
 
+def _state(submission: Submission) -> tuple[str, str]:
+    """What the table calls it, and in which colour."""
+    if submission.withdrawn:
+        return f"{submission.state}, withdrawn", "dim"
+    return submission.state, _STYLES.get(submission.state, "")
+
+
 def _exercise(console: Console, exercise: Exercise, course_dir: Path, book: Gradebook, student: str | None) -> None:
     table = Table(title=Text(f"{exercise.id}  {exercise.title}"))
     for name in ("#", "student", "received (UTC)", "state", "notebook", "accuracy", "flags", "reason"):
@@ -76,7 +84,7 @@ def _exercise(console: Console, exercise: Exercise, course_dir: Path, book: Grad
         cells = (str(submission.id), submission.student, submission.received_at[:19].replace("T", " "))
         table.add_row(
             *map(Text, cells),
-            Text(submission.state, style=_STYLES.get(submission.state, "")),
+            Text(*_state(submission)),
             *map(Text, (points, accuracy, " ".join(submission.flags), "; ".join(filter(None, reasons)))),
         )
     console.print(table)
