@@ -89,6 +89,6 @@ CHECKS = {
             "A coin per image of shape (B, 1, 1, 1), and torch.where(coin, changed, unchanged).",
             "torch.rand(len(images), 1, 1, 1, generator=random) < 0.5; images.flip(3), images.flip(2), images.transpose(2, 3).",
         ),
-        "exercise_code.labs.beans:turned",
+        "exercise_code.labs.augmentation:turned",
     ),
 }

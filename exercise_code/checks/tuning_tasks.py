@@ -271,18 +271,18 @@ def _data(rng: np.random.Generator) -> tuple[Any, dict[int, Any]]:
     """Small images that carry their number in the rows around the middle; train, val and test have numbers of their own."""
     import torch
 
-    from exercise_code.labs.mnist import Digits
+    from exercise_code.labs.images import LabelledImages
 
     originals: dict[int, Any] = {}
 
-    def part(count: int, first: int) -> Digits:
+    def part(count: int, first: int) -> LabelledImages:
         labels = np.arange(count) % 10
         images = rng.normal(0, 0.3, (count, 1, 28, 28)).astype(np.float32)
         images[:, :, 8:20] = np.arange(first, first + count)[:, None, None, None]
         images[np.arange(count), 0, 2, 2 * labels] = 3.0
         tensor = torch.from_numpy(images)
         originals.update({first + i: tensor[i].reshape(-1).clone() for i in range(count)})
-        return Digits(tensor, torch.from_numpy(labels), None)
+        return LabelledImages(tensor, torch.from_numpy(labels))
 
     train, val, test = part(TRAIN, 0), part(VAL, 100), part(TEST, 200)
 
@@ -290,7 +290,7 @@ def _data(rng: np.random.Generator) -> tuple[Any, dict[int, Any]]:
         def __init__(self) -> None:
             self.train, self.val, self.transform, self.tested = train, val, None, 0
 
-        def test(self) -> Digits:
+        def test(self) -> LabelledImages:
             self.tested += 1
             return test
 

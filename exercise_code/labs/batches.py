@@ -1,6 +1,5 @@
 """Mini-batches of tensors that lie in memory."""
 
-import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -77,57 +76,3 @@ class Batches:
             if self.augment is not None:
                 batch[0] = self.augment(batch[0], random)
             yield tuple(batch)
-
-
-def shifted(images: Tensor, random: torch.Generator, *, most: int = 2) -> Tensor:
-    """Shift every image by up to `most` pixels in each direction; what comes in from outside repeats the edge.
-
-    An `augment` for `Batches`: a digit two pixels further left is the same digit.
-
-    Args:
-        images: (B, C, H, W), not changed.
-        random: draws one shift per image.
-
-    >>> one = torch.arange(9.0).reshape(1, 1, 3, 3)
-    >>> shifted(one, torch.Generator().manual_seed(1), most=1).shape
-    torch.Size([1, 1, 3, 3])
-    """
-    count, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (most, most, most, most), mode="replicate")
-    down, right = torch.randint(0, 2 * most + 1, (2, count, 1), generator=random)
-    rows = (down + torch.arange(height))[:, None, :, None]  # (B, 1, H, 1)
-    columns = (right + torch.arange(width))[:, None, None, :]  # (B, 1, 1, W)
-    return padded[torch.arange(count)[:, None, None, None], torch.arange(images.shape[1])[:, None, None], rows, columns]
-
-
-def jittered(
-    images: Tensor, random: torch.Generator, *, shift: float = 2.0, degrees: float = 10.0, stretch: float = 0.1
-) -> Tensor:
-    """Shift, turn, slant and stretch every image a little, as handwriting does; an `augment` for `Batches`.
-
-    Every image gets a map of its own, uniform within the limits, with bilinear interpolation; what comes in from outside
-    repeats the edge.
-
-    Args:
-        images: (B, C, H, W), not changed.
-        random: draws the six numbers per image.
-        shift: largest shift in pixels, in each direction.
-        degrees: largest turn; the slant is at most its tangent.
-        stretch: largest change of height and of width, as a fraction.
-
-    >>> one = torch.arange(18.0).reshape(2, 1, 3, 3)
-    >>> still = jittered(one, torch.Generator().manual_seed(1), shift=0, degrees=0, stretch=0)
-    >>> torch.allclose(still, one, atol=1e-5)
-    True
-    """
-    count, _, height, width = images.shape
-    draw = 2 * torch.rand(6, count, generator=random) - 1
-    angle = draw[0] * math.radians(degrees)
-    slant = draw[1] * math.tan(math.radians(degrees))
-    tall, wide = 1 + draw[2] * stretch, 1 + draw[3] * stretch
-    maps = torch.empty(count, 2, 3)  # from the place in the result to the place in the image, both from -1 to 1
-    maps[:, 0, 0], maps[:, 0, 1] = wide * angle.cos(), slant - angle.sin()
-    maps[:, 1, 0], maps[:, 1, 1] = angle.sin(), tall * angle.cos()
-    maps[:, 0, 2], maps[:, 1, 2] = 2 * shift * draw[4] / width, 2 * shift * draw[5] / height
-    grid = torch.nn.functional.affine_grid(maps.to(images), list(images.shape), align_corners=False)
-    return torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

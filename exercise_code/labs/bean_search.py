@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from exercise_code.cross_validation import kfold_indices
-from exercise_code.labs.beans import BeanNet, Leaves, augmentation
+from exercise_code.labs.augmentation import augmentation
+from exercise_code.labs.bean_net import BeanNet
+from exercise_code.labs.images import LabelledImages
 from exercise_code.labs.training import History, fit
 from exercise_code.schedules import OneCycle
 
@@ -26,8 +28,8 @@ DEFAULTS: dict[str, Any] = {
 
 def train_bean_net(
     config: Mapping[str, Any],
-    train: Leaves,
-    val: Leaves,
+    train: LabelledImages,
+    val: LabelledImages,
     epochs: int,
     *,
     seed: int = 0,
@@ -89,8 +91,8 @@ class BeanObjective:
         seed: the same for all trials, so that they differ in their configuration only.
     """
 
-    train: Leaves
-    held_back: Leaves
+    train: LabelledImages
+    held_back: LabelledImages
     seed: int = 0
 
     def __call__(self, config: Mapping[str, Any], context: Any) -> dict[str, float]:
@@ -100,11 +102,10 @@ class BeanObjective:
         return {"value": history.val_loss[-1], "accuracy": history.val_accuracy[-1]}
 
 
-def split_leaves(leaves: Leaves, folds: int = 3) -> tuple[Leaves, Leaves]:
+def split_leaves(leaves: LabelledImages, folds: int = 3) -> tuple[LabelledImages, LabelledImages]:
     """Return (the rest, one fold) of stratified folds: something to hold back from training.
 
-    >>> from exercise_code.labs.beans import Leaves
-    >>> rest, held_back = split_leaves(Leaves(torch.zeros(12, 3, 4, 4), torch.arange(12) % 3))
+    >>> rest, held_back = split_leaves(LabelledImages(torch.zeros(12, 3, 4, 4), torch.arange(12) % 3))
     >>> len(rest), len(held_back)
     (8, 4)
     """
@@ -113,7 +114,7 @@ def split_leaves(leaves: Leaves, folds: int = 3) -> tuple[Leaves, Leaves]:
 
 
 def cross_validated(
-    config: Mapping[str, Any], leaves: Leaves, epochs: int, *, folds: int = 5, repeats: int = 1, seed: int = 100
+    config: Mapping[str, Any], leaves: LabelledImages, epochs: int, *, folds: int = 5, repeats: int = 1, seed: int = 100
 ) -> list[float]:
     """Accuracy after the last epoch on each fold, `folds * repeats` numbers; pairs for `significance.compare`.
 

@@ -7,59 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from exercise_code.data import ComposeTransform, NormalizeTransform, RescaleTransform, compute_image_mean_and_std
+from exercise_code.data import ComposeTransform
 from exercise_code.data.cache import read_images
 from exercise_code.data.registry import Source, fetch, fetch_or_stand_in
-from exercise_code.labs.batches import Augment, Batches
+from exercise_code.labs.images import LabelledImages, labelled, normalisation
 
 NAME = "mnist"
 SPLIT_SEED = 0
 VALIDATION = 5_000  # images of the training part that settings are chosen by
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-
-
-@dataclass(frozen=True, eq=False)
-class Digits:
-    """Some images of MNIST.
-
-    Attributes:
-        images: (N, 1, 28, 28) float32, normalised.
-        labels: (N,) int64 in 0..9.
-        transform: what made images from pixels in 0..255; `submit` writes it into the model file.
-
-    >>> digits = Digits(torch.zeros(6, 1, 28, 28), torch.arange(6), None)
-    >>> len(digits), len(digits.where(digits.labels != 3)), len(digits.batches(4))
-    (6, 5, 2)
-    """
-
-    images: Tensor
-    labels: Tensor
-    transform: ComposeTransform | None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def where(self, rows: Tensor) -> "Digits":
-        """Return the images chosen by a mask (N,) bool or by indices (M,)."""
-        return Digits(self.images[rows], self.labels[rows], self.transform)
-
-    def batches(
-        self, batch_size: int = 128, *, shuffle: bool = False, seed: int = 0, augment: Augment | None = None
-    ) -> Batches:
-        """Return batches of (images, labels); see `Batches`."""
-        return Batches(self.images, self.labels, batch_size=batch_size, shuffle=shuffle, seed=seed, augment=augment)
-
-    def pixels(self) -> NDArray[np.uint8]:
-        """Return the images as they were, (N, 28, 28, 1) uint8, for pictures."""
-        images = self.images.permute(0, 2, 3, 1).numpy()
-        if self.transform is not None:
-            scale, shift = _affine(self.transform)
-            images = (images - shift) / scale
-        return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +31,8 @@ class Mnist:
         source: where the images came from; `source.label` is "mnist" or "mnist stand-in".
     """
 
-    train: Digits
-    val: Digits
+    train: LabelledImages
+    val: LabelledImages
     transform: ComposeTransform
     source: Source
 
@@ -82,7 +40,7 @@ class Mnist:
     def label(self) -> str:
         return self.source.label
 
-    def test(self) -> Digits:
+    def test(self) -> LabelledImages:
         """Return the official test images (or those of the stand-in): to be looked at once, when all is chosen.
 
         Raises:
@@ -95,7 +53,7 @@ class Mnist:
             images, labels, _ = synthetic.make(NAME, "test", n=None if size is None else max(size // 4, 10))
         else:
             images, labels, _ = read_images(fetch(NAME, ("test",)), ("test",))
-        return _digits(images, labels, self.transform)
+        return labelled(images, labels, self.transform)
 
 
 def load(*, validation: int | None = None, limit: int | None = None, stand_in_size: int | None = None) -> Mnist:
@@ -127,11 +85,10 @@ def load(*, validation: int | None = None, limit: int | None = None, stand_in_si
         )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     val, train = order[:count], order[count:][:limit]
-    mean, std = compute_image_mean_and_std(images[train])
-    transform = ComposeTransform([RescaleTransform(), NormalizeTransform(mean / 255, std / 255)])
+    transform = normalisation(images[train])
     return Mnist(
-        _digits(images[train], labels[train], transform),
-        _digits(images[val], labels[val], transform),
+        labelled(images[train], labels[train], transform),
+        labelled(images[val], labels[val], transform),
         transform,
         source,
     )
@@ -182,14 +139,3 @@ def _training_part(source: Source) -> tuple[NDArray, NDArray]:
         assert source.root is not None
         images, labels, _ = read_images(source.root)
     return images, labels
-
-
-def _digits(images: NDArray, labels: NDArray, transform: ComposeTransform) -> Digits:
-    ready = transform.batch(images).astype(np.float32, copy=False).transpose(0, 3, 1, 2)  # (N, 1, H, W)
-    return Digits(torch.from_numpy(np.ascontiguousarray(ready)), torch.from_numpy(labels.astype(np.int64)), transform)
-
-
-def _affine(transform: ComposeTransform) -> tuple[NDArray, NDArray]:
-    """Return float32 scale and shift, (1,) each, of a transform that is Rescale and Normalize."""
-    ends = transform.batch(np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)).reshape(2)
-    return (ends[1:] - ends[:1]) / 255, ends[:1]

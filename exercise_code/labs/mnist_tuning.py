@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from exercise_code.labs.batches import Augment, shifted
+from exercise_code.labs.augmentation import shifted
+from exercise_code.labs.batches import Augment
 from exercise_code.labs.mnist import Mnist
 from exercise_code.labs.networks import MLP
 from exercise_code.labs.training import History, fit
@@ -46,7 +47,7 @@ def train_config(
 
     Args:
         config: the keys of DEFAULTS; width may come as a float (128.0), as `hp.quniform` gives it.
-        data: has train and val, `Digits` with `batches(...)`.
+        data: has train and val, `LabelledImages` with `batches(...)`.
         epochs: passes over data.train.
         seed: of the first weights, of the order of the images, and of dropout.
         progress, on_epoch: handed on to `fit`.

@@ -55,6 +55,7 @@ from exercise_code.hyperparameter_tuning.searcher import Result
 from exercise_code.labs import mnist, plots
 from exercise_code.labs.evaluation import accuracy, predictions
 from exercise_code.labs.hyperopt_tools import Z_95
+from exercise_code.labs.images import LabelledImages
 from exercise_code.labs.mnist import Mnist
 from exercise_code.labs.mnist_tuning import DEFAULTS, augmentation, optimizer_maker, schedule_for
 from exercise_code.labs.networks import MLP, parameter_count
@@ -563,7 +564,7 @@ assert abs(_gain - 0.08) < 1e-9 and abs((_high - _low) / 2 - Z_95 * math.sqrt(10
 
 
 # %%
-def compare_on(part: mnist.Digits, name: str) -> None:
+def compare_on(part: LabelledImages, name: str) -> None:
     says = [predictions(model, part.images).numpy() for model in (baseline, tuned)]
     labels = part.labels.numpy()
     gain, low, high = paired_gain(labels, *says)

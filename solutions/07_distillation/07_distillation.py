@@ -46,7 +46,8 @@ from torch.nn import functional
 
 from exercise_code.checks import check, hint
 from exercise_code.labs import mnist, plots
-from exercise_code.labs.batches import Batches, jittered
+from exercise_code.labs.augmentation import jittered
+from exercise_code.labs.batches import Batches
 from exercise_code.labs.distillation import T_QUANTILE, BinaryStudent, StudentNet
 from exercise_code.labs.evaluation import PIECE, accuracy, predict_logits
 from exercise_code.labs.networks import parameter_count

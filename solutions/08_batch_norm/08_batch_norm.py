@@ -54,10 +54,11 @@ from exercise_code.hyperparameter_tuning import (
 from exercise_code.hyperparameter_tuning.plots_search import plot_best_so_far, plot_slices
 from exercise_code.hyperparameter_tuning.space import Space
 from exercise_code.labs import beans, mnist, plots_batch_norm
+from exercise_code.labs.augmentation import augmentation
 from exercise_code.labs.batch_norm import sigmoid_net
 from exercise_code.labs.batch_norm_runs import gap_between_modes, watch
 from exercise_code.labs.bean_search import BeanObjective, cross_validated, split_leaves, train_bean_net
-from exercise_code.labs.beans import BeanNet, BothSides, augmentation
+from exercise_code.labs.bean_net import BeanNet, BothSides
 from exercise_code.labs.evaluation import accuracy, predictions
 from exercise_code.labs.networks import parameter_count
 from exercise_code.labs.plots import plot_histories
@@ -537,7 +538,7 @@ print("Data:", leaves.label, "| train", len(leaves.train), "| val", len(leaves.v
 first = leaves.train.where(
     torch.tensor([int(i) for c in range(3) for i in torch.nonzero(leaves.train.labels == c)[:4]])
 )
-plots_batch_norm.plot_leaves(leaves.pixels(first), [beans.CLASSES[c] for c in first.labels])
+plots_batch_norm.plot_leaves(first.pixels(), [beans.CLASSES[c] for c in first.labels])
 plt.show()
 
 # %% [markdown]
@@ -546,7 +547,7 @@ plt.show()
 # A thousand photographs are few. A leaf seen in a mirror, or from another side, is the same leaf with the same disease. Write
 # the strongest such change: one of the eight symmetries of a square, drawn for every image apart.
 
-# %% task="turned" source="exercise_code.labs.beans:turned"
+# %% task="turned" source="exercise_code.labs.augmentation:turned"
 
 # %% check="turned"
 check("turned", turned)
@@ -560,10 +561,9 @@ assert len(_kinds) == 8
 # %%
 views = [leaves.train.where(torch.zeros(6, dtype=torch.int64))]
 for name in ("mirrored, zoomed", "turned", "all"):
-    changed = augmentation(name)(views[0].images, generator(1))
-    views.append(beans.Leaves(changed, views[0].labels))
+    views.append(views[0].changed(augmentation(name), generator(1)))
 titles = [name for name in ("as it is", "mirrored, zoomed", "turned", "all") for _ in range(6)]
-plots_batch_norm.plot_leaves(np.concatenate([leaves.pixels(view) for view in views]), titles)
+plots_batch_norm.plot_leaves(np.concatenate([view.pixels() for view in views]), titles)
 plt.show()
 
 # %% [markdown]
@@ -696,7 +696,7 @@ if len(shown):
     titles = [
         f"{beans.CLASSES[a]},\nis {beans.CLASSES[t]}" for a, t in zip(answers, leaves.val.labels[shown], strict=True)
     ]
-    plots_batch_norm.plot_leaves(leaves.pixels(leaves.val.where(shown)), titles)
+    plots_batch_norm.plot_leaves(leaves.val.where(shown).pixels(), titles)
     plt.show()
 
 # %% [markdown]

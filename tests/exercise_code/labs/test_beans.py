@@ -9,8 +9,10 @@ from PIL import Image
 
 from exercise_code.data.registry import Source
 from exercise_code.labs import bean_search, beans
+from exercise_code.labs.bean_net import BeanNet, BothSides
 from exercise_code.labs.bean_search import BeanObjective, cross_validated, split_leaves, train_bean_net
-from exercise_code.labs.beans import CLASSES, BeanNet, BothSides, Leaves, augmentation
+from exercise_code.labs.beans import CLASSES
+from exercise_code.labs.images import LabelledImages
 from exercise_code.labs.networks import parameter_count
 from exercise_code.labs.seeding import generator
 from exercise_code.onnx_export import count_parameters, export_onnx
@@ -21,7 +23,7 @@ def coloured(count=24, side=32):
     labels = torch.arange(count) % 3
     images = torch.randn(count, 3, side, side, generator=generator(0)) * 0.1
     images[torch.arange(count), labels] += 1
-    return Leaves(images, labels)
+    return LabelledImages(images, labels)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_photographs_of_any_size_come_as_128_pixels(tmp_path, monkeypatch):
     data = beans.load()
     assert data.train.images.shape == (9, 3, 128, 128) and data.val.images.shape == (3, 3, 128, 128)
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    red = data.pixels(data.val)[:, 0, 0, 0]
+    red = data.val.pixels()[:, 0, 0, 0]
     assert red.tolist() == [0, 80, 160]
 
 
@@ -56,28 +58,6 @@ def test_the_stand_in_is_cut_into_parts_that_do_not_overlap(stand_in):
 def test_train_has_mean_0_and_deviation_1(stand_in):
     assert stand_in.train.images.mean(dim=(0, 2, 3)).abs().max() < 1e-3
     torch.testing.assert_close(stand_in.train.images.std(dim=(0, 2, 3)), torch.ones(3), rtol=1e-2, atol=1e-2)
-
-
-@pytest.mark.parametrize("name", [name for name in beans.AUGMENTATIONS if name != "none"])
-def test_augmentation_depends_on_its_generator_only_and_changes_nothing_it_was_given(name):
-    images = coloured().images
-    kept = images.clone()
-    change = augmentation(name)
-    first, again, other = (change(images, generator(seed)) for seed in (1, 1, 2))
-    assert torch.equal(first, again) and not torch.equal(first, other) and torch.equal(images, kept)
-    assert first.shape == images.shape and first.dtype == images.dtype
-
-
-def test_a_turned_image_holds_the_same_pixels():
-    images = torch.randn(20, 3, 8, 8, generator=generator(3))
-    out = beans.turned(images, generator(4))
-    assert torch.equal(out.flatten(2).sort().values, images.flatten(2).sort().values)
-
-
-def test_a_version_plugged_in_is_the_one_that_is_used(monkeypatch):
-    monkeypatch.setattr(beans, "turned", lambda images, random: images + 7)
-    images = coloured().images
-    assert torch.equal(augmentation("turned")(images, generator(0)), images + 7)
 
 
 def test_the_convolutions_have_a_bias_only_where_no_norm_follows():

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from exercise_code.labs.mnist import Digits, Mnist
+from exercise_code.labs.images import LabelledImages
+from exercise_code.labs.mnist import Mnist
 from exercise_code.labs.mnist_tuning import DEFAULTS, augmentation, optimizer_maker, schedule_for, train_config
 
 
@@ -15,7 +16,7 @@ def data():
     labels = torch.arange(120) % 10
     images = 0.3 * torch.randn(120, 1, 28, 28, generator=generator)
     images[torch.arange(120), 0, 2 * labels] += 2.0  # a bright row tells the class
-    whole = Digits(images, labels, None)
+    whole = LabelledImages(images, labels)
     return Mnist(whole.where(torch.arange(120) < 80), whole.where(torch.arange(120) >= 80), None, None)
 
 
