@@ -110,15 +110,20 @@ def hidden_set_verb(
 def autograde_verb(
     exercise: Exercise,
     unsafe: Unsafe = False,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = None,
     course: Manifest = COURSE,
     course_dir: CourseDir = COURSE_DIR,
     quiet: Quiet = False,
 ) -> None:
     """Run every collected notebook in the sandbox and record its points."""
     from autograder.course.manifest import load
+    from autograder.grading.batch import Engine
     from autograder.grading.notebooks import autograde
 
-    report = autograde(load(course), exercise, course_dir, unsafe=unsafe, progress=not quiet)
+    where = Engine(engine, workers, address)
+    report = autograde(load(course), exercise, course_dir, unsafe=unsafe, progress=not quiet, engine=where)
     rows = [(student, f"{points:g}/{most:g}", "") for student, points, most in report.graded]
     rows += [(student, "FAILED", f"{code} {detail}".strip()) for student, code, detail in report.failed]
     table(("student", "points", "reason"), rows)

@@ -26,6 +26,7 @@ from autograder.grading.kernel import SandboxedKernelManager, kernel_argv
 from autograder.grading.process_tree import Watch, kill_tree
 from autograder.grading.sandbox import Limits, Sandbox
 from autograder.grading.verdicts import Stop, Verdict, align_with_nbgrader, judge, rebuilt_outputs
+from autograder.grading.warm import Warm
 
 MAX_OUTPUT_BYTES = 8_000_000  # of all cells together; a course notebook with 40 figures has about 2 MB
 _FOLDER_BYTES = 1_000_000  # the socket folder is on disk, so it must not be a place to fill
@@ -43,6 +44,7 @@ class SandboxedExecute(Execute):
         checks: grade id -> text of the check cell in the source notebook, which the restored cell must equal.
         missing: grade ids that the submission lacks; those cells do not run.
         stubs: grade id of each check -> released text of its task cell, for the second look of `recheck`; none without.
+        prefix: how the names of its folders in /tmp begin, so that a caller can find them when this process is killed.
     Attributes:
         suspicions: what a person should look at, in words; never by itself a reason to take points.
     """
@@ -51,17 +53,18 @@ class SandboxedExecute(Execute):
         self,
         *,
         sandbox: Sandbox,
-        snapshot: Path,
+        warm: Warm,
         checks: Mapping[str, str],
         missing: frozenset[str],
         limits: Limits,
         stubs: Mapping[str, str] | None = None,
+        prefix: str = "k",
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.stubs = dict(stubs or {})
         self.suspicions: tuple[str, ...] = ()
-        self.sandbox, self.snapshot, self.limits = sandbox, snapshot, limits
+        self.sandbox, self.warm, self.limits, self.prefix = sandbox, warm, limits, prefix
         self.checks, self.missing = checks, missing
         self.verdicts: dict[str, Verdict] = {}
         self.stop: Stop | None = None
@@ -134,10 +137,11 @@ class SandboxedExecute(Execute):
         fresh = [{**cell, "outputs": []} if cell["cell_type"] == "code" else cell for cell in cells]
         again = SandboxedExecute(
             sandbox=self.sandbox,
-            snapshot=self.snapshot,
+            warm=self.warm,
             checks=self.checks,
             missing=self.missing,
             limits=self.limits,
+            prefix=self.prefix,
             timeout=self.timeout,
             log=self.log,
         )
@@ -163,13 +167,13 @@ class SandboxedExecute(Execute):
     def _kernel(self) -> Iterator[None]:
         """Keep a watched, sandboxed kernel while the block runs; raise SandboxError if it cannot start."""
         # not in TMPDIR, which may be long: a socket's path may have 107 characters only
-        folder = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))
-        scratch = Path(tempfile.mkdtemp(prefix="kernel-"))
+        folder = Path(tempfile.mkdtemp(prefix=self.prefix, dir="/tmp"))
+        scratch = Path(tempfile.mkdtemp(prefix=self.prefix, dir="/tmp"))
         pid = None
         try:
             if os.geteuid() == 0:
                 os.chown(folder, self.sandbox.uid, self.sandbox.uid)
-            argv = kernel_argv(self.sandbox, self.snapshot, folder, scratch, self.limits)
+            argv = kernel_argv(self.sandbox, self.warm, folder, scratch, self.limits)
             self.km = SandboxedKernelManager(argv, folder, self.sandbox.uid)
             log = scratch / "kernel.log"
             with log.open("wb") as stream:

@@ -20,11 +20,14 @@ from jupyter_client.manager import AsyncKernelManager
 from traitlets import default
 
 from autograder.grading.sandbox import Limits, Mount, Sandbox
+from autograder.grading.warm import COURSE, Warm
 
-COURSE = "/course"  # where the sandbox sees the bundle's package and registry
+_SCRIPT = Path(__file__).with_name("kernel_inside.py")
+_FONTS = "/fonts"
 # the largest message that the kernel may send us; ipykernel joins 0.2 s of printing in one
 _MESSAGE_BYTES = 64_000_000
 _QUEUED_MESSAGES = 16  # messages held in our memory when the kernel sends faster than we read
+_KNOCK_MS = 10  # between two attempts to connect to a socket that the kernel has not made yet
 
 
 def kernel_limits(notebook_timeout_s: int) -> Limits:
@@ -40,34 +43,40 @@ def kernel_limits(notebook_timeout_s: int) -> Limits:
     )
 
 
-def kernel_argv(sandbox: Sandbox, snapshot: Path, sockets: Path, scratch: Path, limits: Limits) -> list[str]:
-    """Return the command that starts a kernel which sees the snapshot, read-only, and its sockets' folder.
+def kernel_argv(sandbox: Sandbox, warm: Warm, sockets: Path, scratch: Path, limits: Limits) -> list[str]:
+    """Return the command that starts a kernel which sees the released package, read-only, and its sockets' folder.
 
     Its working folder is the sandbox's own /tmp; without a sandbox it is `scratch`.
     """
     home = "/tmp" if sandbox.is_safe else str(scratch)
-    return sandbox.command(
-        [sandbox.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        mounts=[Mount(snapshot, COURSE), Mount(sockets, str(sockets), writable=True)],
-        env={
-            "PYTHONPATH": COURSE,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "EXERCISE_FAST": "1",
-            "DATASETS_OFFLINE": "1",
-            "DATASETS_CACHE": "off",
-            "MPLBACKEND": "agg",
-            "IPYTHONDIR": f"{home}/.ipython",
-            "JUPYTER_RUNTIME_DIR": f"{home}/.jupyter",
-        },
-        limits=limits,
-        cwd=home,
-    )
+    mounts = [
+        Mount(_SCRIPT, "/kernel.py"),
+        Mount(warm.course, COURSE),
+        Mount(sockets, str(sockets), writable=True),
+    ]
+    env = {
+        "PYTHONPATH": COURSE,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "EXERCISE_FAST": "1",
+        "DATASETS_OFFLINE": "1",
+        "DATASETS_CACHE": "off",
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": f"{home}/.matplotlib",
+        "IPYTHONDIR": f"{home}/.ipython",
+        "JUPYTER_RUNTIME_DIR": f"{home}/.jupyter",
+    }
+    if warm.fonts is not None:
+        mounts.append(Mount(warm.fonts, _FONTS))
+        env["KERNEL_FONTS"] = _FONTS
+    argv = [sandbox.python, "/kernel.py", "-f", "{connection_file}"]
+    return sandbox.command(argv, mounts=mounts, env=env, limits=limits, cwd=home)
 
 
 def _bounded_context() -> zmq.asyncio.Context:
     context = zmq.asyncio.Context()
     context.setsockopt(zmq.SocketOption.MAXMSGSIZE, _MESSAGE_BYTES)
     context.setsockopt(zmq.SocketOption.RCVHWM, _QUEUED_MESSAGES)
+    context.setsockopt(zmq.SocketOption.RECONNECT_IVL, _KNOCK_MS)
     return context
 
 

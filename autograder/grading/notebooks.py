@@ -1,29 +1,34 @@
-"""`autograde`: every collected notebook without points on the current release, whatever the others do."""
+"""`autograde`: every collected notebook without points on the current release, several at a time, whatever the others do.
+
+Jobs run the notebooks; this coordinator alone writes: first nbgrader's folders and gradebook, then the record, which decides
+what is done. Killed between the two, the next run grades that notebook again and replaces what nbgrader has.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import track
-
-from autograder.errors import CourseError, RecordsError
+from autograder.errors import RecordsError
+from autograder.grading.batch import Call, Engine, run_batch
 from autograder.intake import store
 from autograder.intake.archive import Rejected, open_submission
-from autograder.records.gradebook import Gradebook
-from autograder.records.lock import coordinator
+from autograder.records.leases import grading
 from autograder.records.rows import Notebook, Submission, clean
 
 if TYPE_CHECKING:
     from autograder.course.manifest import Course, Exercise
-    from autograder.grading.autograde import NotebookResult
+    from autograder.grading.autograde import Graded, NotebookResult
+    from autograder.records.gradebook import Gradebook
 
-GIVE_UP_AFTER = 3  # errors of ours in a row: then it is the machine, not one notebook
-Grader = Callable[[str, bytes], "NotebookResult"]  # (student id, notebook) -> points or a reason
+Grader = Callable[[str, bytes], "NotebookResult | Graded"]  # (student id, notebook) -> points or a reason
+Save = Callable[[str, "Graded"], None]  # (student id, notebook) into nbgrader's folders and gradebook
 
 
 @dataclass
@@ -42,56 +47,144 @@ def autograde(
     *,
     unsafe: bool = False,
     progress: bool = True,
+    engine: Engine | None = None,
     grader: Callable[[], tuple[Grader, bool]] | None = None,
 ) -> AutogradeReport:
     """Grade the notebook of every submission that was not rejected; a release that changed is graded anew.
 
+    Points and gradebook are the same whatever the engine and its workers are.
+
     Args:
         unsafe: run notebooks without any isolation; every such result is stamped `sandboxed = 0`.
+        engine: where notebooks run; here, one after the other, when None.
         grader: makes (grade one, is it sandboxed); the real one when None.
 
-    A notebook that our side cannot grade is left as it is and the others go on, up to three in a row.
+    A notebook that our side cannot grade is tried again after the others and then left as it is.
 
     Raises:
         CourseError: something of ours is missing or broken; what was graded stays.
     """
     exercise = course.exercise(exercise_id)
-    report = AutogradeReport()
-    with coordinator(course_dir), Gradebook(course_dir) as book:
+    with grading(course_dir) as book, ExitStack() as stack:
         release = release_digest(course_dir, exercise)
-        grade, sandboxed = grader() if grader else _real_grader(course, exercise, course_dir, unsafe)
         done = book.notebooks(exercise.id)
-        waiting = []
-        for row in book.submissions(exercise.id):
-            if row.id in done and done[row.id].snapshot_sha == release:
-                report.kept += 1
-            elif row.state != "REJECTED":
-                waiting.append(row)
-        console, in_a_row = Console(stderr=True), 0
-        broken: list[tuple[Submission, Exception]] = []
-        for row in track(waiting, "autograde", console=console, transient=True, disable=not progress):
-            try:
-                notebook = _one(exercise, course_dir, row, grade, release, sandboxed)
-            except Exception as error:
-                broken, in_a_row = [*broken, (row, error)], in_a_row + 1
-                if in_a_row == GIVE_UP_AFTER:
-                    break
+        rows = [row for row in book.submissions(exercise.id) if row.state != "REJECTED"]
+        waiting = [row for row in rows if row.id not in done or done[row.id].snapshot_sha != release]
+        report = AutogradeReport(kept=len(rows) - len(waiting))
+        if not waiting:
+            return report
+        engine = engine or Engine()
+        if grader is not None:
+            made = _Grading(*grader(), save=None)
+        else:
+            made = _real(exercise, course_dir, unsafe, engine, stack)
+        with engine.open() as pool:
+            grade = pool.share(made.grade)  # once for all jobs, with the answer key where it must travel
+            work = _Autograding(exercise, course_dir, book, release, made, grade, deque(waiting))
+            run_batch(work, pool, len(waiting), progress=progress)
+        return work.report(waiting, report)
+
+
+@dataclass(frozen=True)
+class _Grading:
+    grade: Grader
+    sandboxed: bool
+    save: Save | None  # None for stand-ins, of which nbgrader does not hear
+
+
+def _real(exercise: Exercise, course_dir: Path, unsafe: bool, engine: Engine, stack: ExitStack) -> _Grading:
+    from autograder.grading import answer_key
+    from autograder.grading.autograde import grade_job
+    from autograder.grading.sandbox import Sandbox
+    from autograder.records.nbgrader_book import nbgrader_book
+
+    course_dir = Path(course_dir).absolute()
+    sandbox = Sandbox.unsafe() if unsafe else Sandbox.detect()
+    key = answer_key.load(course_dir, exercise, sandbox)
+    if engine.name == "dask":
+        key = answer_key.travelling(key)
+    book = stack.enter_context(nbgrader_book(course_dir, exercise))
+    return _Grading(functools.partial(grade_job, key, unsafe), sandbox.is_safe, book.save)
+
+
+def _grade_with(grade: Grader, student: str, notebook: bytes) -> NotebookResult | Graded:
+    """Call `grade`, which came to this worker as something shared."""
+    return grade(student, notebook)
+
+
+@dataclass
+class _Autograding:
+    """The work of `batch.run_batch`."""
+
+    exercise: Exercise
+    course_dir: Path
+    book: Gradebook
+    release: str
+    made: _Grading
+    grade: Any  # `made.grade`, as jobs get it
+    waiting: deque[Submission]
+    title: str = "autograde"
+    results: dict[int, Notebook] = field(default_factory=dict)
+
+    def claim(self) -> Submission | None:
+        return self.waiting.popleft() if self.waiting else None
+
+    def prepare(self, row: Submission) -> Call | str:
+        """A submission that no longer opens (a limit was lowered) is the only failure made here."""
+        try:
+            files = open_submission(store.get(self.course_dir, row.sha256), self.exercise).files
+        except Rejected as error:
+            return self._record(row, points=0.0, tasks={}, state="FAILED", code=error.code, detail=error.detail)
+        return Call(_grade_with, (self.grade, row.student, files[self.exercise.notebook]))
+
+    def commit(self, row: Submission, answer: NotebookResult | Graded) -> str:
+        from autograder.grading.autograde import Graded
+
+        if isinstance(answer, Graded):
+            if self.made.save is not None:
+                self.made.save(row.student, answer)
+            answer = answer.result
+        return self._record(
+            row,
+            points=float(answer.points),
+            tasks={name: [one.points, one.max_points, clean(one.message)] for name, one in answer.per_task.items()},
+            state=answer.state,
+            code=answer.code or "",
+            detail=answer.detail,
+            suspicions=answer.suspicions,
+        )
+
+    def broken(self, row: Submission, error: Exception) -> None:
+        """Nothing is recorded: without a result it waits for the next run."""
+
+    def again(self, row: Submission) -> None:
+        self.waiting.append(row)
+
+    def give_back(self, row: Submission) -> None:
+        """Nothing was taken from the record."""
+
+    def report(self, order: list[Submission], report: AutogradeReport) -> AutogradeReport:
+        """What was done, in the order of receipt, whichever job was the first to end."""
+        for row in order:
+            if (notebook := self.results.get(row.id)) is None:
                 continue
-            in_a_row = 0
-            book.add_notebook_result(notebook)
             if notebook.state == "graded":
                 report.graded.append((row.student, notebook.points, notebook.max_points))
             else:
                 report.failed.append((row.student, notebook.code, clean(notebook.detail)))
-    if broken:
-        row, first = broken[0]
-        if not isinstance(first, CourseError | OSError):
-            raise first  # a bug, which keeps its traceback
-        raise RecordsError(
-            f"{len(broken)} notebooks could not be graded, nobody was marked for it; the first is submission "
-            f"{row.id} of {row.student}: {first}; run autograde again"
-        ) from first
-    return report
+        return report
+
+    def _record(self, row: Submission, **result: Any) -> str:
+        notebook = Notebook(
+            submission_id=row.id,
+            snapshot_sha=self.release,
+            max_points=float(self.exercise.max_points),
+            sandboxed=self.made.sandboxed,
+            **result,
+        )
+        self.book.add_notebook_result(notebook)
+        self.results[row.id] = notebook
+        return notebook.state
 
 
 def release_digest(course_dir: Path, exercise: Exercise) -> str:
@@ -109,42 +202,3 @@ def release_digest(course_dir: Path, exercise: Exercise) -> str:
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"\0{path.relative_to(snapshot).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _real_grader(course: Course, exercise: Exercise, course_dir: Path, unsafe: bool) -> tuple[Grader, bool]:
-    from autograder.grading.autograde import autograde_one
-    from autograder.grading.sandbox import Sandbox
-
-    sandbox = Sandbox.unsafe() if unsafe else Sandbox.detect()
-    return (
-        lambda student, notebook: autograde_one(course, exercise, course_dir, student, notebook, sandbox),
-        sandbox.is_safe,
-    )
-
-
-def _one(
-    exercise: Exercise, course_dir: Path, row: Submission, grade: Grader, release: str, sandboxed: bool
-) -> Notebook:
-    """Grade one; a submission that no longer opens (a limit was lowered) is the only failure made here."""
-    suspicions: tuple[str, ...] = ()
-    points, tasks = 0.0, {}
-    try:
-        files = open_submission(store.get(course_dir, row.sha256), exercise).files
-        result = grade(row.student, files[exercise.notebook])
-        points, state, code, detail = float(result.points), result.state, result.code or "", result.detail
-        tasks = {name: [task.points, task.max_points, clean(task.message)] for name, task in result.per_task.items()}
-        suspicions = result.suspicions
-    except Rejected as error:
-        state, code, detail = "FAILED", error.code, error.detail
-    return Notebook(
-        submission_id=row.id,
-        snapshot_sha=release,
-        points=points,
-        max_points=float(exercise.max_points),
-        tasks=tasks,
-        state=state,
-        code=code,
-        detail=detail,
-        sandboxed=sandboxed,
-        suspicions=suspicions,
-    )

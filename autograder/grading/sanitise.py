@@ -76,6 +76,23 @@ def nothing(released: Mapping[str, Any]) -> Prepared:
     return Prepared({**released, "cells": cells}, frozenset(cell["id"] for cell in checks), ())
 
 
+def restore(notebook: Mapping[str, Any], restored: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Give the cells of a prepared notebook the identity, and locked ones the text, that nbgrader wants them to have.
+
+    Args:
+        restored: grade id -> cell.
+    """
+    cells = []
+    for cell in notebook["cells"]:
+        about = restored.get(cell["metadata"].get("nbgrader", {}).get("grade_id", ""))
+        if about is not None:
+            cell = {**cell, "metadata": json.loads(json.dumps(about["metadata"]))}
+            if about["metadata"]["nbgrader"]["locked"]:
+                cell["source"] = about["source"]
+        cells.append(cell)
+    return {**notebook, "cells": cells}
+
+
 def clean_text(text: object, limit: int = 10_000_000) -> str:
     """Return a string that can be encoded as UTF-8, whatever a notebook or a kernel called a string."""
     return str(text)[:limit].encode("utf-8", "replace").decode("utf-8")
