@@ -15,12 +15,13 @@ from autograder.errors import CourseError
 NAME = "released"
 
 
-def examine(course: Course, exercise: Exercise) -> Iterator[Finding]:
-    """Release twice into memory; compare with each other and with `exercises/NN_slug/`."""
+def examine(course: Course, exercise: Exercise, *, quick: bool = False) -> Iterator[Finding]:
+    """Release twice into memory; compare with each other and with `exercises/NN_slug/`; quick: once."""
     remedy = f"Run `python -m autograder release {exercise.id}` and commit the result"
     with tempfile.TemporaryDirectory(prefix="gate-") as scratch:
         try:
-            first, second = (make(course, exercise.id, Path(scratch)) for _ in range(2))
+            first = make(course, exercise.id, Path(scratch))
+            second = first if quick else make(course, exercise.id, Path(scratch))
         except CourseError as error:
             yield Finding(exercise.id, NAME, str(error))
             return

@@ -63,7 +63,7 @@ def check_one(job: _Job) -> Outcome:
     exercise = course.exercise(job.exercise)
     outcome = Outcome(exercise.id)
     outcome.findings += structure.examine(course, exercise)
-    outcome.findings += released.examine(course, exercise)
+    outcome.findings += released.examine(course, exercise, quick=job.quick)
     catalogue.examine(course, exercise, outcome, quick=job.quick)
     broken = any(not finding.problem.startswith("exercises/") for finding in outcome.problems("released"))
     if not job.quick and not broken:
