@@ -1,6 +1,8 @@
 """Pack a submission: the notebook, the trained models as ONNX and a short description, in one `submission.zip`."""
 
+import importlib
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +41,8 @@ def submit(
         input_shape: (C, H, W) of an image.
         transform: the transform of your validation images; it becomes part of the model file.
         data: label of the data you trained on, as `Source.label` gives it.
-        notebook: the saved notebook; None means `<exercise>.ipynb` in the current folder.
+        notebook: the saved notebook; None means `<exercise>.ipynb` in the current folder, or in `exercises/<exercise>/`
+            below it.  On Colab, where the notebook that is open is no file of the machine, its content is fetched first.
         out: the zip to write.
 
     Returns:
@@ -57,7 +60,7 @@ def submit(
     - model.onnx: the model is None: train it first
     """
     models, claimed = models or {}, claimed or {}
-    notebook = Path(f"{exercise}.ipynb") if notebook is None else Path(notebook)
+    notebook = _find_notebook(exercise) if notebook is None else Path(notebook)
     problems, open_tasks = _notebook_problems(notebook, exercise)
     problems += _model_problems(models, claimed)
     contract = _contract(notebook.parent, exercise)
@@ -113,6 +116,28 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
             info.external_attr = 0o644 << 16
             archive.writestr(info, files[name])
     temporary.replace(path)
+
+
+def _find_notebook(exercise: str) -> Path:
+    """Return the path of the saved notebook, whether Jupyter works in its folder or, as VS Code can, in the course's."""
+    here, below = Path(f"{exercise}.ipynb"), Path("exercises", exercise, f"{exercise}.ipynb")
+    path = below if below.is_file() and not here.is_file() else here
+    if "google.colab" in sys.modules:
+        _fetch_from_colab(path)
+    return path
+
+
+def _fetch_from_colab(path: Path) -> None:
+    """Write the notebook that is open in Colab's browser tab to path; where that fails, say what to do instead."""
+    try:
+        message = importlib.import_module("google.colab._message")  # Colab offers no public way
+        content = message.blocking_request("get_ipynb", timeout_sec=60)["ipynb"]
+    except Exception as error:
+        raise SubmissionRefused(
+            f"nothing was written, because Colab did not hand out the notebook ({type(error).__name__}): use File > Download"
+            " > Download .ipynb, upload that file with the folder symbol, and pass its name as notebook="
+        ) from None
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _notebook_problems(notebook: Path, exercise: str) -> tuple[list[str], int]:

@@ -82,7 +82,7 @@ class BestWeights:
 
     Attributes:
         loss: the lowest finite loss so far, inf before there is one.
-        params: copies of the weights at that loss (name -> array), None before there is one.
+        params: the weights as they were at that loss (name -> array), None before there is one.
         waited: epochs in a row that were no better.
 
     >>> import numpy as np

@@ -23,7 +23,6 @@ def _with_curvatures(rotation: NDArray, curvatures: Any) -> NDArray:
 
 
 def largest_learning_rate(answer: Any, rng: np.random.Generator) -> None:
-    look = "The steepest direction decides; it need not be an axis."
     cases: dict[str, tuple[NDArray, Any]] = {"curvatures 1 and 25 along the axes": (np.eye(2), [1.0, 25.0])}
     turned = np.array([[1.0, -1.0], [1.0, 1.0]]) / math.sqrt(2)
     cases["curvatures 2 and 8 along the diagonals"] = (turned, [2.0, 8.0])
@@ -32,6 +31,12 @@ def largest_learning_rate(answer: Any, rng: np.random.Generator) -> None:
     cases["four variables, turned at random"] = (_rotation(rng, 4), curvatures)
     for what, (rotation, values) in cases.items():
         got = call_unchanged(what, answer, _with_curvatures(rotation, values))
+        turns = len(values) > 1 and not np.array_equal(rotation, np.eye(len(values)))
+        look = (
+            "The steepest direction decides; it need not be an axis."
+            if turns
+            else "A step multiplies the distance by 1 - lr * h, also along the steepest direction: it may turn negative, but not below -1."
+        )
         expect_close(what, got, 2 / max(values), look)
 
 

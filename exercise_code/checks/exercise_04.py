@@ -43,7 +43,7 @@ def initial_loss(answer: Any, rng: np.random.Generator) -> None:
             f"{classes} classes",
             answer(classes),
             mean_surprise,
-            "Every class has probability 1 / C: what is -log of it?",
+            "Every class has probability 1 / C: what is minus its natural logarithm?",
         )
 
 
@@ -78,7 +78,7 @@ def confusion_matrix(answer: Any, rng: np.random.Generator) -> None:
         "60 predictions of 4 classes, one never predicted",
         counts,
         expected,
-        "Row: true class. Column: prediction.",
+        "Row: true class. Column: prediction. Every pair counts, also one that came before: the counts add up to 60.",
     )
     expect_close(
         "no predictions",

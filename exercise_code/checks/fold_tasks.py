@@ -132,7 +132,7 @@ def policy_gradient(answer: Any, rng: np.random.Generator) -> None:
 
     for what, logits, action, advantage, look in (
         ("two equal options, advantage 2", np.zeros(2), 0, 2.0,
-         "The drawn option goes up, all the others go down: 1 - p for the one, -p for the others."),
+         "The drawn option goes up, all others go down, together they add up to 0; the advantage scales everything."),
         ("four options, the last drawn", rng.normal(0, 1, 4), 3, 1.0, "It is the drawn option that gets the 1."),
         ("five options, advantage -1.5", rng.normal(0, 1, 5), 1, -1.5,
          "Worse than expected: the drawn option goes down, by the size of the advantage."),

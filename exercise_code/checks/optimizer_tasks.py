@@ -82,7 +82,7 @@ def _nesterov_cases(rng: np.random.Generator) -> list[Case]:
         ),
         Case(
             "no gradient (dw = 0, momentum = 0.5)", (w, zero, v), {"lr": 0.1, "momentum": 0.5},
-            "From w go back by momentum times the old v, then the step, then ahead by momentum times the new v.",
+            "Where is W before this step, behind w, and which v says so? And how far ahead of the new W is the new w?",
         ),
         Case(
             "gradient and velocity (lr = 0.3, momentum = 0.7)", (w, dw, v), {"lr": 0.3, "momentum": 0.7},

@@ -282,7 +282,7 @@ def ratio_cases(rng: np.random.Generator) -> list[Case]:
         Case("before [3, 4], after [3, 4.005]", (np.array([3.0, 4.0]), np.array([3.0, 4.005])), look=one),
         Case("before [3, 4], after [6, 8]", (np.array([3.0, 4.0]), np.array([6.0, 8.0])), look=one),
         Case("before [1, -1], after [-1, 1]", (np.array([1.0, -1.0]), np.array([-1.0, 1.0])), look=one),
-        Case("weights of shape (4, 3)", (w, w + 1e-3 * rng.standard_normal((4, 3))), look=one + " Not layer by row."),
+        Case("weights of shape (4, 3)", (w, w + 1e-3 * rng.standard_normal((4, 3))), look=one + " Not row by row."),
         Case("a step of size 0", (w, w.copy()), look="No change, ratio 0."),
         Case("weights of shape (2, 2, 2)", (np.ones((2, 2, 2)), np.full((2, 2, 2), 0.5)), look=one),
         Case("before [0, 0], after [1, 1]", (np.zeros(2), np.ones(2)),

@@ -77,15 +77,16 @@ def adadelta_update(
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Return (w, g, p) after a step of AdaDelta (Zeiler 2012), which has no learning rate.
 
-    `g <- beta * g + (1 - beta) * dw**2; step = sqrt(p + eps) / sqrt(g + eps) * dw;`
-    `p <- beta * p + (1 - beta) * step**2; w <- w - step`.
+    Two moving averages, beta being the weight of the old value: g of the squared gradients, p of the squared steps (what
+    is taken from w).  eps > 0 is the only other setting.
 
     >>> w, g, p = adadelta_update(np.array([1.0]), np.array([2.0]), np.zeros(1), np.zeros(1), beta=0.75, eps=1.0)
-    >>> (1 - w).round(6).tolist(), g.tolist(), p.round(6).tolist()   # the step is sqrt(1 / 2) * 2
+    >>> (1 - w).round(6).tolist(), g.tolist(), p.round(6).tolist()
     ([1.414214], [1.0], [0.5])
     """
     ### BEGIN SOLUTION 03_optimizers
     g = beta * g + (1 - beta) * dw**2
+    # p is 0 before the first step, so without an eps of its own the numerator stays 0 (Zeiler 2012, algorithm 1)
     step = np.sqrt((p + eps) / (g + eps)) * dw
     p = beta * p + (1 - beta) * step**2
     return w - step, g, p

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Exercise 01: Activations, and gradients you can trust
 #
-# Everything a network learns, it learns through `backward`. A wrong sign or a missing factor there seldom crashes: the network
-# just trains badly, and you search for better settings where there is a bug. So the course starts with the smallest parts,
-# and with the one tool that tells whether they are right: the **gradient check**.
+# Everything a network learns, it learns through its *backward pass*: the gradient of the loss travels from the output back through
+# every layer to the weights. A wrong sign or a missing factor on that way seldom crashes: the network just trains badly, and you
+# search for better settings where there is a bug. So the course starts with the smallest parts, and with the one tool that
+# tells whether they are right: the **gradient check**.
 #
 # You will
 #
@@ -13,19 +14,32 @@
 # 4. write ReLU, ELU and the affine layer, and check them with it,
 # 5. measure saturated and dead units, and train a first small network from your own parts.
 #
-# Set aside two to three hours. The computer itself works for less than ten seconds in total; nothing has to be downloaded. No GPU needed.
+# Set aside two to three hours. The computer itself works for about ten seconds in total; nothing has to be downloaded. No GPU needed.
 #
 # **How a task works.** Replace the line that raises `NotImplementedError`. The cell below checks your code: *right*, *wrong*
 # (with what was expected, what came, and where to look) or *not attempted*. Stuck? Run `hint("sigmoid")` in any cell, then
 # `hint("sigmoid", 2)` and `hint("sigmoid", 3)`: every hint says more than the one before. **Spot the bug** tasks show code that
 # looks right and is not; each is modelled on a mistake that was found in real course material. **Questions** are answered in
-# words, in the cell below them, and read by a person.
+# words, in the cell below them, and read by a person. Later cells use your answers: one that stops with a `NotImplementedError`
+# or a `NameError` waits for something above it, a task that is still open or a cell that was not run.
 
 # %% [markdown]
 # ## 0 Set-up
 #
-# On Colab, upload the unzipped course folder, change into `exercises/01_sigmoid` and run `%pip install -r
-# ../../requirements.txt` once. In JupyterLab and VS Code there is nothing to do.
+# **Only on Colab:** upload the course's `01_sigmoid.zip` with the folder symbol on the left, and run the next cell. It unpacks
+# the zip and installs what Colab lacks. In JupyterLab and VS Code skip it; it does nothing there.
+
+# %%
+import os
+import subprocess
+import sys
+import zipfile
+
+if "google.colab" in sys.modules and os.path.isfile("01_sigmoid.zip"):
+    with zipfile.ZipFile("01_sigmoid.zip") as bundle:
+        bundle.extractall()
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "onnx", "onnxruntime", "pooch"], check=True)
+    os.chdir("exercises/01_sigmoid")
 
 # %%
 import os
@@ -126,7 +140,7 @@ figure, axis = plt.subplots(figsize=(7, 3))
 axis.plot(xs, out, label="value")
 axis.plot(xs, Sigmoid().backward(np.ones_like(xs), cache), "--", label="derivative")
 axis.axhline(0.25, color="gray", linewidth=0.8, linestyle=":")
-axis.annotate("never more than 1/4", (4, 0.27), color="gray")
+axis.annotate("never more than 1/4", (3.6, 0.27), color="gray")
 axis.set(xlabel="x", title="Sigmoid: flat on both sides, and a small slope even in the middle")
 axis.grid(alpha=0.3)
 axis.legend(frameon=False, loc="upper left")
@@ -664,7 +678,7 @@ for name, (_, sizes) in results.items():
     print(f"{name:19} from layer 10 to layer 1 the gradient changes by a factor of {sizes[0] / sizes[-1]:.1e}")
 
 # %% [markdown]
-# Expect: the sigmoid with small weights loses a factor of about 4 per layer, a million-fold over ten layers. With weights ten times as
+# Expect: the sigmoid with small weights loses a factor of about 4 per layer, and arrives at the first one about 500,000 times smaller. With weights ten times as
 # large half of its slopes are almost 0, and the gradient keeps its size only because those large weights multiply what is left; half of
 # the units learn next to nothing. ReLU with too small weights loses the gradient as well, by the weights alone. With standard deviation
 # √(2 / inputs) (He initialisation, exercise 04) what comes in at the end arrives at the beginning, and no unit has to be saturated for
@@ -692,7 +706,7 @@ rng = np.random.default_rng(7)
 samples, weights = rng.standard_normal((200, 100)), rng.standard_normal((100, 500)) * np.sqrt(2 / 100)
 for shift in (0, -2, -3, -4, -6):
     out, _ = Relu().forward(affine_forward(samples, weights, np.full(500, float(shift)))[0])
-    print(f"bias {shift:2}: {dead_units(out).mean():4.0%} dead, {np.mean(out == 0):4.0%} of all outputs are 0")
+    print(f"bias {shift:2}: {dead_units(out).mean():6.1%} dead, {np.mean(out == 0):6.1%} of all outputs are 0")
 
 # %% [markdown]
 # Note the difference between the two columns. Half of the outputs being 0 is how a healthy ReLU layer looks; a unit is lost only when it
@@ -767,7 +781,7 @@ for axis, (name, (layer, weights, losses, _)) in zip(axes, trained.items(), stri
     axes[4].semilogy(losses, label=name)
 axes[4].set(xlabel="step", title="Loss")
 axes[4].grid(alpha=0.3)
-axes[4].legend(frameon=False, fontsize=8)
+axes[4].legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.85))
 figure.tight_layout()
 plt.show()
 
@@ -788,7 +802,7 @@ for learning_rate in (0.5, 5, 8, 20):
     print(f"learning rate {learning_rate:4}: {dead[-1]:4.0%} of the hidden units dead, last loss {losses[-1]:.3f}")
 axes[0].set(xlabel="step", title="Fraction of dead hidden units", ylim=(-0.05, 1.05))
 axes[1].set(xlabel="step", title="Loss")
-axes[0].legend(frameon=False, fontsize=8)
+axes[0].legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.94))
 for axis in axes:
     axis.grid(alpha=0.3)
 figure.tight_layout()
@@ -825,7 +839,7 @@ if not FAST:
 #
 # The grader runs your notebook with the checks you see and a few more inputs of the same kind. Plots and measured numbers earn no points.
 #
-# ## Take away
+# ## Key points
 #
 # - A layer gets `dout` and returns `dx`. For element-wise layers that is one product per entry; the Jacobian is never built.
 # - Never trust an exponential: give it numbers that are not positive. `np.where` computes both of its branches.
@@ -834,7 +848,13 @@ if not FAST:
 # - An assignment makes no copy. Do not write into arrays that came from outside.
 # - Sigmoids saturate, ReLUs die. Measure it; the loss curve alone does not tell which.
 #
-# **Next:** exercise 02 puts data, loss and training loop around these layers, until a network learns real images. **Further reading:**
-# Glorot and Bengio (2010), *Understanding the difficulty of training deep feedforward neural networks*; Clevert et al. (2016),
-# *Fast and accurate deep network learning by exponential linear units*; Goodfellow et al. (2013), *Maxout networks*;
-# Baydin et al. (2018), *Automatic differentiation in machine learning: a survey*.
+# ## What comes next
+#
+# Exercise 02 puts data, loss and training loop around these layers, until a network learns real images.
+#
+# ## Further reading
+#
+# - Glorot and Bengio (2010), *Understanding the difficulty of training deep feedforward neural networks*: section 8, measured in earnest.
+# - Clevert et al. (2016), *Fast and accurate deep network learning by exponential linear units*: ELU.
+# - Goodfellow et al. (2013), *Maxout networks*.
+# - Baydin et al. (2018), *Automatic differentiation in machine learning: a survey*: what PyTorch does with your `backward`.

@@ -19,13 +19,26 @@
 # (with what was expected, what came, and where to look) or *not attempted*. Stuck? Run `hint("dataset")` in any cell, then
 # `hint("dataset", 2)` and `hint("dataset", 3)`: every hint says more than the one before. **Spot the bug** tasks show code that
 # people really ran for courses, with a mistake in it. **Questions** are answered in words, in the cell below them, and read by a
-# person. Once a check says *right*, the package itself uses your code for the rest of the notebook.
+# person. Once a check says *right*, the package itself uses your code, until the kernel restarts: then run everything from the top
+# again. A cell that stops with a `NotImplementedError` or a `NameError` waits for a task or a cell above it.
 
 # %% [markdown]
 # ## 0 Set-up
 #
-# On Colab, upload the unzipped course folder, change into `exercises/02_solver` and run `%pip install -r
-# ../../requirements.txt` once. In JupyterLab and VS Code there is nothing to do.
+# **Only on Colab:** upload the course's `02_solver.zip` with the folder symbol on the left, and run the next cell. It unpacks
+# the zip and installs what Colab lacks. In JupyterLab and VS Code skip it; it does nothing there.
+
+# %%
+import os
+import subprocess
+import sys
+import zipfile
+
+if "google.colab" in sys.modules and os.path.isfile("02_solver.zip"):
+    with zipfile.ZipFile("02_solver.zip") as bundle:
+        bundle.extractall()
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "onnx", "onnxruntime", "pooch"], check=True)
+    os.chdir("exercises/02_solver")
 
 # %%
 import math
@@ -173,7 +186,7 @@ for axis, (name, stage) in zip(axes, stages.items(), strict=True):
     shown = stage(parts["train"].pixels()[:500])
     for channel, colour in enumerate(("tab:red", "tab:green", "tab:blue")):
         axis.hist(shown[..., channel].ravel(), bins=60, histtype="step", color=colour, density=True)
-    axis.set(title=f"{name}: mean {shown.mean():.2f}, std {shown.std():.2f}", yticks=[])
+    axis.set(title=f"{name}: mean {abs(shown.mean()):.2f}, std {shown.std():.2f}", yticks=[])
 figure.tight_layout()
 plt.show()
 
@@ -246,7 +259,8 @@ plt.show()
 #
 # $$p_c = \frac{e^{z_c}}{\sum_k e^{z_k}}, \qquad L = -\frac{1}{N} \sum_n \log p_{n, y_n}$$
 #
-# This is how it stood in the code of a well-known course: first the softmax, then its logarithm times the one-hot label.
+# This is how it stood in the code of a well-known course: first the softmax, then its logarithm times the *one-hot* label, a row of
+# zeros with a single 1 at the true class.
 
 
 # %%
@@ -303,7 +317,7 @@ assert abs(cross_entropy(np.array([[-1.0, -7.0], [-5.0, -2.0], [-3.0, -9.0]]), n
 #
 # With respect to the *scores* the gradient is as simple as can be: probability minus one-hot label, divided by N because the loss is a mean.
 #
-# $$\frac{\partial L}{\partial z_{nc}} = \frac{1}{N} \bigl( p_{nc} - [c = y_n] \bigr)$$
+# $$\frac{\partial L}{\partial z_{nc}} = \frac{1}{N} \bigl( p_{nc} - [c = y_n] \bigr), \qquad [c = y_n] = 1 \text{ for the true class, else } 0$$
 #
 # You get the probabilities `p`. They still belong to somebody else: in the code mentioned above, backward subtracted 1 from the *stored*
 # probabilities, and calling it twice gave two different gradients.
@@ -402,7 +416,8 @@ assert np.allclose(_values, [16.0, 0.0]) and np.allclose([_net.params["W1"].item
 # %% [markdown]
 # ### 3.1 The first loss
 #
-# Before any training: what loss does a fresh network have? It knows nothing, so ten classes should be equally likely to it.
+# Before any training: what loss does a fresh network have? It knows nothing, so ten classes should be equally likely to it. The loop
+# tries four standard deviations for the initial weights; `"he"` stands for $\sqrt{2 / \text{inputs}}$ in each layer (exercise 01, section 8).
 
 # %%
 batch = next(iter(DataLoader(datasets["val"], len(datasets["val"]))))
@@ -465,7 +480,8 @@ axis.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Expect 100 % of the training images in all runs but the broken one, whose loss is a flat line. On validation images one image gets you to
+# Expect 100 % of the training images in all runs but the broken one, whose loss is a flat line. (The one image is known after a step or two:
+# its line leaves the picture at once.) On validation images one image gets you to
 # about 10 %, pure luck, and a hundred to about 20 %. Memorising is not learning; it shows that the machinery works.
 #
 # ## 4 Many steps
@@ -717,12 +733,12 @@ plt.show()
 for learning_rate, run in runs.items():
     accuracy = run.get_dataset_accuracy(val_loader)
     print(
-        f"learning rate {learning_rate:<6g} median ratio {np.median(ratios[learning_rate]):.0e}, "
-        f"best validation loss {run.best_model_stats['val_loss'] if run.best_model_stats else math.nan:8.3f}, accuracy {accuracy:.1%}"
+        f"learning rate {learning_rate:<6g} median ratio {np.nanmedian(ratios[learning_rate]):.0e}, "
+        f"best validation loss {run.best_model_stats['val_loss'] if run.best_model_stats else math.nan:8.4g}, accuracy {accuracy:.1%}"
     )
 
 # %% [markdown]
-# Expect ratios that grow with the learning rate, from 4e-5 to 1e-2, and a curve for each: at 1e-4 the loss crawls, at 5e-3 it falls
+# Expect ratios that grow with the learning rate, from 4e-5 to 1e-2 and then to more than 1, and a curve for each: at 1e-4 the loss crawls, at 5e-3 it falls
 # steadily, at 0.05 it falls fastest and then turns round. At 0.25 a step is as large as the weights themselves, so every step
 # replaces what was learned, and the run diverges within an epoch or a few. The Solver noticed, and stopped.
 #
@@ -798,7 +814,7 @@ final = Solver(
 )
 final.train(epochs=2 if FAST else 15, patience=3)
 print(
-    f"{final.stop_reason}; train {final.get_dataset_accuracy(DataLoader(full, 1000)):.1%}, "
+    f"ended by {final.stop_reason}; train {final.get_dataset_accuracy(DataLoader(full, 1000)):.1%}, "
     f"val {final.get_dataset_accuracy(val_loader):.1%}"
 )
 plots.plot_losses({"final": final})

@@ -20,13 +20,26 @@
 # (with what was expected, what came, and where to look) or *not attempted*. Stuck? Run `hint("momentum_update")` in any cell, then
 # `hint("momentum_update", 2)` and `hint("momentum_update", 3)`: every hint says more than the one before. **Spot the bug** tasks show
 # code that looks right and is not; all three follow printed slides, line by line. **Questions** are answered in words, in the cell
-# below them, and read by a person.
+# below them, and read by a person. Once a check says *right*, the package itself uses your code, until the kernel restarts: then run
+# everything from the top again. A cell that stops with a `NotImplementedError` or a `NameError` waits for a task or a cell above it.
 
 # %% [markdown]
 # ## 0 Set-up
 #
-# On Colab, upload the unzipped course folder, change into `exercises/03_optimizers` and run `%pip install -r
-# ../../requirements.txt` once. In JupyterLab and VS Code there is nothing to do.
+# **Only on Colab:** upload the course's `03_optimizers.zip` with the folder symbol on the left, and run the next cell. It unpacks
+# the zip and installs what Colab lacks. In JupyterLab and VS Code skip it; it does nothing there.
+
+# %%
+import os
+import subprocess
+import sys
+import zipfile
+
+if "google.colab" in sys.modules and os.path.isfile("03_optimizers.zip"):
+    with zipfile.ZipFile("03_optimizers.zip") as bundle:
+        bundle.extractall()
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "onnx", "onnxruntime", "pooch"], check=True)
+    os.chdir("exercises/03_optimizers")
 
 # %%
 import math
@@ -76,8 +89,8 @@ FAST = os.environ.get("EXERCISE_FAST") == "1"
 # %% [markdown]
 # ## 1 How far is too far?
 #
-# Near a minimum every smooth loss looks like a quadratic, $f(w) = \frac12 w^\top H w$ with the Hessian $H$. Along a direction in which its
-# curvature is $h$, a step of gradient descent multiplies the distance to the minimum by $1 - \mathrm{lr} \cdot h$. That shrinks as long as
+# Near a minimum every smooth loss looks like a quadratic, $f(w) = \frac12 w^\top H w$, where $H$ is the **Hessian**, the matrix of second
+# derivatives. Along a direction in which the curvature is $h$, a step of gradient descent multiplies the distance to the minimum by $1 - \mathrm{lr} \cdot h$. That shrinks as long as
 # $|1 - \mathrm{lr} \cdot h| < 1$. Below: curvature 1 along one axis, 25 along the other, and three learning rates.
 
 
@@ -122,8 +135,8 @@ plt.show()
 # Too small and the flat direction takes for ever; a little more and the steep direction blows up. The ratio of the two curvatures, here 25,
 # is the **condition number**, and real networks have thousands. All the rest of this exercise is about getting around that picture.
 #
-# Where exactly does it tip over? Return the learning rate below which gradient descent on a quadratic with a positive definite Hessian
-# converges, and above which it does not. The Hessian is symmetric, but its steep direction need not be an axis.
+# Where exactly does it tip over? Return the learning rate below which gradient descent on a quadratic converges, and above which it does
+# not. The Hessian is symmetric and *positive definite* (curved upwards in every direction), but its steep direction need not be an axis.
 
 
 # %% task="largest_learning_rate"
@@ -584,8 +597,8 @@ for first in (-1.4, 0.3, 0.65):
 # ### 5.2 L-BFGS
 #
 # A network with $D$ weights has a Hessian of $D^2$ numbers: for a million weights 8 terabytes. L-BFGS never forms it. It remembers the last
-# few pairs of a step $s$ and the change $u$ of the gradient along it ($u \approx H s$), and gets from them the direction $-\tilde H^{-1}\nabla f$
-# in two loops of inner products:
+# few pairs of a step $s$ and the change $u$ of the gradient along it ($u \approx H s$), and gets from them the direction $-\tilde H^{-1}\nabla f$,
+# where $\tilde H$ is what the pairs say about the Hessian, in two loops of inner products:
 #
 # 1. $q$ is a copy of the gradient. From the **newest** pair to the oldest: $a = s^\top q / s^\top u$, then $q \leftarrow q - a\,u$. Keep every $a$.
 # 2. $q \leftarrow \gamma q$ with $\gamma = s^\top u / u^\top u$ of the newest pair (or the `scale` that was given).
@@ -691,8 +704,15 @@ assert np.allclose(_lrs, [2.0, 3.5, 8.0, 6.25, 1.0, 1.0])
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The package's schedules now run on your two functions. (One more trap from a slide: "multiply by gamma when `epoch % step_size == 0`" is true
-# at epoch 0 as well, so the training would begin with the learning rate lowered already.)
+# The package's schedules now run on your two functions. Five of them, over 100 steps:
+#
+# - **steps**: times `gamma` every `step_size` steps. (One more trap from a slide: "multiply by gamma when `epoch % step_size == 0`" is true
+#   at epoch 0 as well, so the training would begin with the learning rate lowered already.)
+# - **cosine**: half a wave, from the start down to 0.
+# - **warm restarts**: the same half wave again and again, each twice as long as the one before. Before each jump the weights have come to
+#   rest; exercise 05 collects them there.
+# - **cyclic**: up and down in straight lines, for as long as one likes.
+# - **one cycle**: up once, then down for good.
 
 # %%
 schedules = {
@@ -1007,7 +1027,7 @@ if not FAST:
 # The grader runs your notebook on a small stand-in with the checks you see and a few more inputs of the same kind. Plots and measured
 # numbers earn no points.
 #
-# ## Take away
+# ## Key points
 #
 # - The steepest direction bounds the learning rate (2 over its curvature), the flattest one decides how long it takes.
 # - Momentum adds up what agrees and cancels what does not. Adaptive rules give every weight its own step. Adam does both; its bias correction
@@ -1016,8 +1036,15 @@ if not FAST:
 # - Find the learning rate with a range test, lower it to almost 0 at the end, and tune it again when batch size or optimizer change.
 # - A formula on a slide is code that nobody ran. Try it on a problem whose answer you know.
 #
-# **Next:** exercise 04 searches for all hyper-parameters at once, and your best network goes to the leaderboard. **Further reading:** Kingma and Ba
-# (2015), *Adam: a method for stochastic optimization*; Sutskever et al. (2013), *On the importance of initialization and momentum in deep learning*;
-# Nocedal and Wright (2006), *Numerical optimization*, chapters 3, 6 and 7; Smith and Topin (2018), *Super-convergence*; Goyal et al. (2017),
-# *Accurate, large minibatch SGD: training ImageNet in 1 hour*; Wilson et al. (2017), *The marginal value of adaptive gradient methods in machine
-# learning*.
+# ## What comes next
+#
+# Exercise 04 searches for all hyper-parameters at once, and your best network goes to the leaderboard.
+#
+# ## Further reading
+#
+# - Kingma and Ba (2015), *Adam: a method for stochastic optimization*.
+# - Sutskever et al. (2013), *On the importance of initialization and momentum in deep learning*: Nesterov's momentum in the form of section 2.1.
+# - Nocedal and Wright (2006), *Numerical optimization*, chapters 3, 6 and 7: line search, BFGS, L-BFGS.
+# - Smith and Topin (2018), *Super-convergence*: one cycle and its large learning rates.
+# - Goyal et al. (2017), *Accurate, large minibatch SGD: training ImageNet in 1 hour*: learning rates for large batches, with warm-up.
+# - Wilson et al. (2017), *The marginal value of adaptive gradient methods in machine learning*: the case against Adam.

@@ -18,14 +18,27 @@
 # **How a task works.** Replace the line that raises `NotImplementedError`. The cell below checks your code: *right*, *wrong*
 # (with what was expected, what came, and where to look) or *not attempted*. Three tasks are called **spot the bug**: code that
 # people really ran for a course or a paper, with a mistake that no error message shows. Stuck? Run `hint("tanh")` in any cell, then
-# `hint("tanh", 2)` and `hint("tanh", 3)`: every hint says more than the one before. Once a check says *right*, the package
-# itself uses your code for the rest of the notebook.
+# `hint("tanh", 2)` and `hint("tanh", 3)`: every hint says more than the one before. **Questions** are answered in words, in the cell
+# below them, and read by a person. Once a check says *right*, the package itself uses your code, until the kernel restarts: then run
+# everything from the top again. A cell that stops with a `NotImplementedError` or a `NameError` waits for a task or a cell above it.
 
 # %% [markdown]
 # ## 0 Set-up
 #
-# On Colab, upload the unzipped course folder, change into `exercises/04_grid_search` and run `%pip install -r
-# ../../requirements.txt` once. In JupyterLab and VS Code there is nothing to do.
+# **Only on Colab:** upload the course's `04_grid_search.zip` with the folder symbol on the left, and run the next cell. It unpacks
+# the zip and installs what Colab lacks. In JupyterLab and VS Code skip it; it does nothing there.
+
+# %%
+import os
+import subprocess
+import sys
+import zipfile
+
+if "google.colab" in sys.modules and os.path.isfile("04_grid_search.zip"):
+    with zipfile.ZipFile("04_grid_search.zip") as bundle:
+        bundle.extractall()
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "onnx", "onnxruntime", "pooch"], check=True)
+    os.chdir("exercises/04_grid_search")
 
 # %%
 import itertools
@@ -319,7 +332,9 @@ assert {draw["x"] for draw in _draws} == {1, 2} and 0.3 < np.mean([draw["y"] < 1
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Spot the bug.** From lecture slides, as they went round:
+# ### 6.1 Spot the bug: powers of ten
+#
+# From lecture slides, as they went round:
 #
 # ```python
 # r = rng.uniform(np.log10(low), np.log10(high))    # for low = 10e-4 ("0.0001")
@@ -348,6 +363,8 @@ assert abs(draw_learning_rate(0.01, 0.01, np.random.default_rng(0)) - 0.01) < 1e
 ### END HIDDEN TESTS
 
 # %% [markdown]
+# ### 6.2 The search
+#
 # Twelve random configurations on 6,000 images. *About 10 seconds.*
 
 # %%
@@ -385,7 +402,9 @@ plt.show()
 # sensible values (an activation, a number of layers), when every combination is to be compared, or to draw a picture of the loss.
 
 # %% [markdown]
-# **Spot the bug.** A search has run, and somebody picks the winner like this:
+# ### 6.3 Spot the bug: the winner
+#
+# A search has run, and somebody picks the winner like this:
 #
 # ```python
 # best = None
@@ -461,8 +480,10 @@ for name, result in [("coarse", coarse), ("fine", fine)]:
 # %% [markdown]
 # ## 8 The final network
 #
-# **Spot the bug.** Training keeps the weights of the best epoch, and hands them back at the end. This is how the Solver of a well-known
-# course did it for years:
+# ### 8.1 Spot the bug: the best weights, again
+#
+# Training keeps the weights of the best epoch, and hands them back at the end. In exercise 02 that was a class; here it is the whole loop,
+# as the Solver of a well-known course had it for years:
 #
 # ```python
 # best_loss, best_params = np.inf, params
@@ -512,7 +533,7 @@ assert _kept["w"].tolist() == [2.0, 2.0] and _box["w"].tolist() == [3.0, 3.0]
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The course's own `Solver` copies. So, to the last run.
+# ### 8.2 The last run
 #
 # Now all training images, more width than the search could afford, a learning rate that falls from epoch to epoch, and mirrored
 # images. Start from what your search found and adapt: **a larger network on more data wants more regularisation and

@@ -21,14 +21,27 @@
 # **How a task works.** Replace the line that raises `NotImplementedError`. The cell below checks your code: *right*, *wrong*
 # (with what was expected, what came, and where to look) or *not attempted*. Stuck? Run `hint("kfold_indices")` in any cell, then
 # `hint("kfold_indices", 2)` and `hint("kfold_indices", 3)`. **Spot the bug** tasks show what really stood on lecture slides.
-# **Questions** are answered in words and read by a person. Once a check says *right*, the package's searchers
-# themselves use your code for the rest of the notebook.
+# **Questions** are answered in words and read by a person. Once a check says *right*, the package's searchers themselves use your
+# code, until the kernel restarts: then run everything from the top again. A cell that stops with a `NotImplementedError` or a
+# `NameError` waits for a task or a cell above it.
 
 # %% [markdown]
 # ## 0 Set-up
 #
-# On Colab, upload the unzipped course folder, change into `exercises/05_model_search` and run `%pip install -r
-# ../../requirements.txt` once. In JupyterLab and VS Code there is nothing to do.
+# **Only on Colab:** upload the course's `05_model_search.zip` with the folder symbol on the left, and run the next cell. It unpacks
+# the zip and installs what Colab lacks. In JupyterLab and VS Code skip it; it does nothing there.
+
+# %%
+import os
+import subprocess
+import sys
+import zipfile
+
+if "google.colab" in sys.modules and os.path.isfile("05_model_search.zip"):
+    with zipfile.ZipFile("05_model_search.zip") as bundle:
+        bundle.extractall()
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "onnx", "onnxruntime", "pooch"], check=True)
+    os.chdir("exercises/05_model_search")
 
 # %%
 import math
@@ -347,7 +360,9 @@ assert list(successive_halving_survivors([float("inf"), 4.0, 2.0, 2.0, 3.0, 9.0,
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Spot the bug.** The loop as it stood on the slide, next to a figure with B = 27 epochs: 27 configurations for 1 epoch each, then 9
+# ### 4.1 Spot the bug: the last round
+#
+# The loop as it stood on the slide, next to a figure with B = 27 epochs: 27 configurations for 1 epoch each, then 9
 # for 3, then 3 for 9, then 1 for 27.
 #
 # ```python
@@ -389,7 +404,9 @@ assert [tuple(_pair) for _pair in elimination_rounds(50, 100, 5)] == [(50, 2), (
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now for real: 27 random configurations of our network. The objective of a search gets a configuration and a context, and returns a number to
+# ### 4.2 Halving for real
+#
+# Now 27 random configurations of our network. The objective of a search gets a configuration and a context, and returns a number to
 # *minimise*. A survivor does not start again: its state is in `context.checkpoint_dir`.
 
 # %%
@@ -482,8 +499,9 @@ for name, result in (("all to the end", everything), ("halving", halving)):
 # %% [markdown]
 # ## 5 Hyperband: fill the table
 #
-# How long should the first rung be? **Hyperband** does not decide: it runs several brackets, from "many configurations, one epoch" (s = s_max) to
-# "few configurations, all epochs" (s = 0). The lecture shows this table for R = 81 and η = 3:
+# How long should the first rung be? **Hyperband** does not decide: it runs successive halving several times over. Each run is a **bracket** and
+# has a number s, which says how often it halves: from "many configurations, one epoch" (s = s_max) to "few configurations, all epochs" (s = 0). R is
+# the largest number of epochs that any configuration gets. The lecture shows this table for R = 81 and η = 3:
 #
 # | | s = 4 | s = 3 | s = 2 | s = 1 | s = 0 |
 # |---|---|---|---|---|---|
@@ -515,8 +533,8 @@ plot_brackets(hyperband_brackets(27))
 plt.show()
 
 # %% [markdown]
-# So 405 is the budget of *one bracket*, and not of each: the lecture's table spends 405, 324, 243, 324 and 405 epochs, 1,701 together. Continuing from
-# checkpoints instead of starting again saves a sixth of it. The published rule spends the budget more evenly.
+# So 405 epochs is what a *single* bracket may spend, not all of Hyperband: the lecture's five spend 405, 324, 243, 324 and 405 epochs, 1,701 together.
+# Continuing from checkpoints instead of starting again saves a sixth of it. The published rule spends the budget more evenly.
 #
 # Run it on our network with R = 27. *About 10 seconds.*
 
@@ -531,7 +549,7 @@ print(f"Hyperband: {hyperband.epochs} epochs, loss {best.value:.3f}, accuracy {b
 #
 # In exercise 04 you halved the ranges by hand. `CoarseToFine` does it stage by stage, and goes on with *two* regions, because the best of a few coarse points need not
 # lie in the best valley. From here on we often use a toy objective with two hyper-parameters. It costs nothing, and we know its best
-# place: learning rate 10^-2.5 and regularisation 10^-4.
+# place: learning rate $10^{-2.5}$ and regularisation $10^{-4}$.
 
 # %%
 toy_space = {"learning_rate": ([1e-5, 1.0], "log"), "reg": ([1e-7, 1e-1], "log")}
@@ -589,7 +607,9 @@ assert np.allclose(expected_improvement([0.0, 3.0], [2.0, 0.0], 1.0), [1.3955931
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Spot the bug.** The lecture writes y for an *accuracy*, and P(y | c) for what the model predicts for configuration c. The slide says
+# ### 7.1 Spot the bug: the improvement that is none
+#
+# The lecture writes y for an *accuracy*, and P(y | c) for what the model predicts for configuration c. The slide says
 #
 # $$\mathrm{EI}(c) = \int_0^1 (1 - y)\,P(y \mid c)\,dy, \qquad c^* = \max_c \mathrm{EI}(c)$$
 #
@@ -621,8 +641,12 @@ assert next_configuration(np.array([0.55, 0.5, 0.1]), np.array([0.0, 0.3, 0.3]),
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Watch it work along the learning rate. The upper row shows the surrogate, a Gaussian process, after 4, 6, 8 and 12 trials (mean and two standard
-# deviations; dashed: the truth, which it does not know). The lower row shows *your* expected improvement; the dotted line is where it looks next.
+# ### 7.2 Step by step
+#
+# The surrogate here is a **Gaussian process**. It assumes that near-by configurations have similar losses: close to a finished trial it
+# is sure of what it would find, and the further away from all of them, the less it knows. Watch it work along the learning rate. The upper row shows it
+# after 4, 6, 8 and 12 trials (mean and two standard deviations; dashed: the truth, which it does not know). The lower row shows *your* expected
+# improvement; the dotted line is where it looks next.
 
 # %%
 line_space = {"learning_rate": ([1e-5, 1.0], "log")}
@@ -1053,8 +1077,9 @@ if not FAST:
 #
 # ## What comes next
 #
-# Exercise 06 looks into one layer that makes deep networks trainable, batch normalisation. The searches of today run in parallel, too: `tune(..., workers=4)`, on one machine
-# or on a cluster, with a log from which an interrupted search goes on.
+# Exercise 06 hands the search to a library, hyperopt: it describes what may be varied, choices within choices too, and tunes a network for
+# handwritten digits. The searches of today run in parallel as well: `tune(..., workers=4)`, on one machine or on a cluster, with a log from
+# which an interrupted search goes on.
 #
 # ## Further reading
 #

@@ -1,6 +1,8 @@
 """Packing a submission: complete, deterministic, or refused with a list."""
 
 import json
+import sys
+import types
 import zipfile
 
 import numpy as np
@@ -132,3 +134,46 @@ def test_open_tasks_are_counted_but_do_not_stop_the_hand_in(tmp_path, notebook, 
     _submit(tmp_path, notebook)
 
     assert "2 task cell(s)" in capsys.readouterr().out
+
+
+def test_the_notebook_is_found_from_its_own_folder_and_from_the_course_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "exercises" / "01_sigmoid"
+    folder.mkdir(parents=True)
+    (folder / "01_sigmoid.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": "1"}]}))
+    for place in (folder, tmp_path):
+        monkeypatch.chdir(place)
+
+        submit("01_sigmoid")
+
+        with zipfile.ZipFile(place / "submission.zip") as archive:
+            assert archive.read("01_sigmoid.ipynb") == (folder / "01_sigmoid.ipynb").read_bytes()
+
+
+def _on_colab(monkeypatch, blocking_request):
+    for name in ("google", "google.colab"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    message = types.ModuleType("google.colab._message")
+    message.blocking_request = blocking_request
+    monkeypatch.setitem(sys.modules, "google.colab._message", message)
+
+
+def test_on_colab_the_notebook_of_the_browser_tab_is_packed_and_not_the_empty_one_of_the_bundle(tmp_path, monkeypatch):
+    (tmp_path / "01_sigmoid.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": "the stub"}]}))
+    edited = {"cells": [{"cell_type": "code", "source": ["def solved():\n", "    return 1"]}], "nbformat": 4}
+    _on_colab(monkeypatch, lambda request, timeout_sec: {"ipynb": edited} if request == "get_ipynb" else None)
+    monkeypatch.chdir(tmp_path)
+
+    submit("01_sigmoid")
+
+    with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
+        assert json.loads(archive.read("01_sigmoid.ipynb")) == edited
+
+
+def test_when_colab_hands_out_no_notebook_the_message_says_what_to_do_and_nothing_is_packed(tmp_path, monkeypatch):
+    (tmp_path / "01_sigmoid.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": "the stub"}]}))
+    _on_colab(monkeypatch, lambda request, timeout_sec: None)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SubmissionRefused, match=r"Download \.ipynb.*notebook="):
+        submit("01_sigmoid")
+    assert not (tmp_path / "submission.zip").exists()

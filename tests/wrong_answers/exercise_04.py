@@ -518,7 +518,7 @@ CONFUSION = {
     "transposed": (lambda t, p, c: confusion_matrix(p, t, c), "Row: true class"),
     "hits only": (lambda t, p, c: np.diag(np.bincount(t[t == p], minlength=c)), "Row: true class"),
     "too small when a class is missing": (lambda t, p, c: confusion_matrix(t, p, c)[:, :3], "expected shape .4, 4."),
-    "counts[t, p] += 1 on arrays": (_cells, "entries differ"),
+    "counts[t, p] += 1 on arrays": (_cells, "Every pair counts"),
     "shares instead of counts": (
         lambda t, p, c: confusion_matrix(t, p, c) / max(len(t), 1), "60 predictions.*entries differ"),
     "rows as shares": (
