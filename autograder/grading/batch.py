@@ -97,6 +97,7 @@ class _Batch:
     stop: threading.Event
     counts: Counter[str] = field(default_factory=Counter)
     running: dict[Future, Submission] = field(default_factory=dict)
+    in_hand: Submission | None = None  # being prepared, or committed, or run by this thread
     tries: Counter[int] = field(default_factory=Counter)
     broken: dict[int, tuple[Submission, Exception]] = field(default_factory=dict)
     in_a_row: list[int] = field(default_factory=list)
@@ -145,6 +146,7 @@ class _Batch:
         return self.work.commit(row, future.result())
 
     def _settle(self, row: Submission, step: Callable[[], str]) -> None:
+        self.in_hand = row
         try:
             what = step()
         except Exception as error:
@@ -188,7 +190,7 @@ def run_batch(work: Work, pool: SharingExecutor, total: int, *, progress: bool =
             batch.run()
         except BaseException:
             stop.set()
-            for row in batch.running.values():
+            for row in {row.id: row for row in (*batch.running.values(), batch.in_hand) if row is not None}.values():
                 with contextlib.suppress(Exception):  # then it is recovered by the next run
                     work.give_back(row)
             raise

@@ -16,16 +16,15 @@ from autograder.grading.model_check import check_model  # noqa: E402
 from autograder.grading.model_refusal import ModelRefused  # noqa: E402
 
 
-def main() -> None:
-    with open(sys.argv[1], "rb") as file:
+def answer(path: str, asked: str) -> dict[str, object]:
+    """What is printed about the model file at `path`; `asked` is the contract in JSON."""
+    with open(path, "rb") as file:
         data = file.read()
-    answer: dict[str, object]
     try:
-        answer = {"facts": asdict(check_model(data, SimpleNamespace(**json.loads(sys.argv[2]))))}
+        return {"facts": asdict(check_model(data, SimpleNamespace(**json.loads(asked))))}
     except ModelRefused as refusal:
-        answer = {"refused": [refusal.code, refusal.detail]}
-    print(json.dumps(answer))
+        return {"refused": [refusal.code, refusal.detail]}
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(answer(sys.argv[1], sys.argv[2])))

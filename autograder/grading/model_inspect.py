@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +16,11 @@ from autograder.grading.model_refusal import ModelRefused
 from autograder.grading.sandbox import Completed, Limits, Mount, Sandbox
 
 _HERE = Path(__file__).parent
-_INSIDE = "/check/autograder/grading"
-_MODULES = ("check", "check_inside", "flops", "operators", "refusal", "tensors", "wire")
+INSIDE = "/judge/autograder/grading"  # where the sandbox sees the modules of the check
+MOUNTS = [
+    Mount(_HERE / f"model_{name}.py", f"{INSIDE}/model_{name}.py")
+    for name in ("check", "check_inside", "flops", "operators", "refusal", "tensors", "wire")
+]
 _CODE = re.compile(r"[a-z_]{1,40}")
 
 LIMITS = Limits(
@@ -52,6 +53,24 @@ class _Answer(BaseModel):
     refused: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(min_length=2, max_length=2)] | None = None
 
 
+def asked(contract: ModelContract) -> str:
+    """The contract as the program inside takes it."""
+    fields = ("file", "input", "classes", "max_parameters", "max_bytes")
+    return json.dumps(
+        {name: getattr(contract, name) for name in fields} | {"max_flops": getattr(contract, "max_flops", None)}
+    )
+
+
+def refuse_too_large(data: bytes, contract: ModelContract) -> None:
+    """So that nothing larger is ever handed to a sandbox.
+
+    Raises:
+        ModelRefused: it is larger than the contract allows.
+    """
+    if len(data) > contract.max_bytes:
+        raise ModelRefused("too_large", f"expected at most {contract.max_bytes:,} bytes, got {len(data):,}")
+
+
 def inspect_model(sandbox: Sandbox, data: bytes, contract: ModelContract, limits: Limits = LIMITS) -> ModelFacts:
     """`model_check.check_model`, run in the sandbox.
 
@@ -59,24 +78,17 @@ def inspect_model(sandbox: Sandbox, data: bytes, contract: ModelContract, limits
         ModelRefused: the file is not acceptable; `check_limits` when checking it took too much time or memory.
         SandboxError: we are at fault.
     """
-    if len(data) > contract.max_bytes:  # so that nothing larger is ever written or mounted
-        raise ModelRefused("too_large", f"expected at most {contract.max_bytes:,} bytes, got {len(data):,}")
-    asked = {name: getattr(contract, name) for name in ("file", "input", "classes", "max_parameters", "max_bytes")}
-    asked["max_flops"] = getattr(contract, "max_flops", None)
-    folder = Path(tempfile.mkdtemp(prefix="model-"))
-    try:
-        folder.chmod(0o755)  # inside it is another user
-        (folder / "model.onnx").write_bytes(data)
-        (folder / "model.onnx").chmod(0o644)
-        program = [sandbox.python, "-I", "-S", f"{_INSIDE}/model_check_inside.py", "/model.onnx", json.dumps(asked)]
-        mounts = [Mount(_HERE / f"model_{name}.py", f"{_INSIDE}/model_{name}.py") for name in _MODULES]
-        done = sandbox.run(program, mounts=[*mounts, Mount(folder / "model.onnx", "/model.onnx")], limits=limits)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return _understand(done, data, contract)
+    refuse_too_large(data, contract)
+    program = [sandbox.python, "-I", "-S", f"{INSIDE}/model_check_inside.py", "/model.onnx", asked(contract)]
+    done = sandbox.run(program, mounts=MOUNTS, limits=limits, contents={"/model.onnx": data})
+    return understand(done, data, contract)
 
 
-def _understand(done: Completed, data: bytes, contract: ModelContract) -> ModelFacts:
+def understand(done: Completed, data: bytes, contract: ModelContract) -> ModelFacts:
+    """Facts from what the check printed.
+
+    Raises: as `inspect_model`.
+    """
     if done.reason in ("timeout", "memory"):
         raise ModelRefused("check_limits", f"reading {contract.file} took too much time or memory ({done.reason})")
     try:

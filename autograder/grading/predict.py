@@ -12,7 +12,7 @@ from autograder.errors import HiddenSetError, SandboxError
 from autograder.grading.accuracy import NO_CLASS
 from autograder.grading.sandbox import Completed, Limits, Mount, Sandbox
 
-_SCRIPT = Path(__file__).with_name("predict_inside.py")
+SCRIPT = Path(__file__).with_name("predict_inside.py")
 _OURS = 7  # exit code of predict_inside: numpy, onnxruntime or the inputs are at fault, not the model
 _EXIT_CODES = {3: "corrupt", 4: "bad_output", 5: "memory", 6: "no_predictions", 8: "order_dependent"}
 
@@ -54,7 +54,7 @@ def predict(
     """
     if not 1 <= num_classes <= NO_CLASS:
         raise ValueError(f"num_classes: expected 1..{NO_CLASS}, got {num_classes}")
-    _check_inputs(inputs_path, n)
+    check_inputs(inputs_path, n)
     with ExitStack() as stack:
         if not model_path.stat().st_mode & 0o004:  # inside it is read by another user
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="model-")))
@@ -63,16 +63,21 @@ def predict(
         done = sandbox.run(
             [sandbox.python, "-I", "/predict.py", "/model.onnx", "/inputs.npy", str(num_classes)],
             mounts=[
-                Mount(_SCRIPT, "/predict.py"),
+                Mount(SCRIPT, "/predict.py"),
                 Mount(model_path, "/model.onnx"),
                 Mount(inputs_path, "/inputs.npy"),
             ],
             limits=replace(limits, output_bytes=n),
         )
-    return _class_ids(done, n, num_classes, limits)
+    return class_ids(done, n, num_classes, limits)
 
 
-def _check_inputs(path: Path, n: int) -> None:
+def check_inputs(path: Path, n: int) -> None:
+    """Refuse inputs that are not uint8 (n, C, H, W).
+
+    Raises:
+        HiddenSetError: with what is there instead.
+    """
     try:
         inputs = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -81,7 +86,11 @@ def _check_inputs(path: Path, n: int) -> None:
         raise HiddenSetError(f"{path}: expected uint8 ({n}, C, H, W), got {inputs.dtype} {inputs.shape}")
 
 
-def _class_ids(done: Completed, n: int, num_classes: int, limits: Limits) -> np.ndarray:
+def class_ids(done: Completed, n: int, num_classes: int, limits: Limits) -> np.ndarray:
+    """uint8 (n,) from what `predict_inside` wrote.
+
+    Raises: as `predict`.
+    """
     message = (done.stderr_tail.strip().splitlines() or [""])[-1][:300]
     if done.reason == "timeout":
         raise PredictionFailed("timeout", f"not done after {limits.wall_s:g} s or {limits.cpu_s} s of processor time")

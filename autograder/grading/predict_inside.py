@@ -26,16 +26,15 @@ def fail(code: int, reason: object) -> None:
     os._exit(code)
 
 
-def main() -> None:
-    result = os.dup(1)
-    os.dup2(2, 1)  # a library that prints must not print into the predictions
+def run(model: str, inputs_path: str, classes: int, result: int) -> None:
+    """Write the class ids to the descriptor `result` and end the process."""
     try:
         import numpy as np
         import onnxruntime as ort
 
         ort.disable_telemetry_events()
         ort.set_default_logger_severity(3)
-        inputs = np.load(sys.argv[2], mmap_mode="r", allow_pickle=False)
+        inputs = np.load(inputs_path, mmap_mode="r", allow_pickle=False)
         if inputs.dtype != np.uint8 or inputs.ndim != 4:
             raise ValueError(f"inputs: expected uint8 (N, C, H, W), got {inputs.dtype} {inputs.shape}")
     except Exception as error:
@@ -45,18 +44,17 @@ def main() -> None:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
-        session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         (model_input,) = session.get_inputs()
         (model_output,) = session.get_outputs()
     except MemoryError:
         fail(5, "out of memory while loading the model")
     except Exception as error:
         fail(3, error)
-    classes = int(sys.argv[3])
 
     def classify(rows: "np.ndarray") -> "np.ndarray":
         """Class ids, uint8 (B,), of uint8 (B, C, H, W)."""
-        pixels = rows.astype(np.float32) / np.float32(255)
+        pixels = np.divide(rows, np.float32(255), dtype=np.float32)
         try:
             (logits,) = session.run([model_output.name], {model_input.name: pixels})
         except MemoryError:
@@ -86,5 +84,12 @@ def main() -> None:
     os._exit(0)  # nothing of the runtime's own shutdown can change the exit code
 
 
+def own_output() -> int:
+    """A descriptor of stdout; a library that prints does so to stderr from now on, not into the results."""
+    result = os.dup(1)
+    os.dup2(2, 1)
+    return result
+
+
 if __name__ == "__main__":
-    main()
+    run(sys.argv[1], sys.argv[2], int(sys.argv[3]), own_output())

@@ -43,14 +43,18 @@ class Layout:
         self._made = {PurePosixPath(path) for path in ("/", "/tmp", "/dev", "/proc", "/usr")}
         self._bound: list[PurePosixPath] = []
 
-    def bind(self, option: str, source: Path | str, target: str) -> None:
+    def data(self, fd: int, target: str) -> None:
+        """A read-only file in memory with what `fd` gives, readable for every user inside."""
+        self.bind("--ro-bind-data", str(fd), target, "--perms", "0644")
+
+    def bind(self, option: str, source: Path | str, target: str, *before: str) -> None:
         inside = PurePosixPath(target)
         for parent in reversed(inside.parents):
             if parent not in self._made and not any(parent.is_relative_to(path) for path in self._bound):
                 # bubblewrap would create it with mode 0700, closed to the uid that we change to afterwards
                 self.arguments += ["--perms", "0755", "--dir", str(parent)]
                 self._made.add(parent)
-        self.arguments += [option, str(source), str(inside)]
+        self.arguments += [*before, option, str(source), str(inside)]
         self._bound.append(inside)
 
     def bind_runtime(self) -> None:

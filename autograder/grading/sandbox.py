@@ -16,8 +16,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -124,9 +124,12 @@ class Sandbox:
         limits: Limits,
         cwd: str = "/tmp",
         pass_fds: Sequence[int] = (),
+        contents: Mapping[str, bytes] | None = None,
     ) -> Completed:
         """Run `argv` to its end or to a limit, stdin empty. When this returns, nothing of it still runs.
 
+        Args:
+            contents: path inside -> content of a read-only file there, which lies on no disk.
         Raises:
             SandboxError: the program could not be started at all; that is our fault, not the program's.
         """
@@ -135,7 +138,8 @@ class Sandbox:
             if self.is_safe:
                 status_in, status_out = os.pipe()
                 stack.callback(os.close, status_in)
-                if (group := self._group(limits)) is not None:
+                held = sum(map(len, (contents or {}).values()))
+                if (group := self._group(limits, held)) is not None:
                     stack.callback(group.remove)
             else:  # nothing catches a daemon here, so mark every child and look for the mark afterwards
                 marker = uuid.uuid4().hex
@@ -144,7 +148,18 @@ class Sandbox:
                     cwd = stack.enter_context(tempfile.TemporaryDirectory(prefix="unsafe-"))
             passed = [*pass_fds, *([] if status_out is None else [status_out])]
             try:
-                full = self._argv(argv, mounts, env, limits, cwd, status_fd=status_out, group=group, passed=passed)
+                data: dict[str, int] = {}
+                for target, content in (contents or {}).items():
+                    if self.is_safe:
+                        data[target] = stack.enter_context(_in_memory(content))
+                    else:
+                        path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unsafe-")), "content")
+                        path.write_bytes(content)
+                        mounts = [*mounts, Mount(path, target)]
+                passed += data.values()
+                full = self._argv(
+                    argv, mounts, env, limits, cwd, status_fd=status_out, group=group, passed=passed, data=data
+                )
                 started = time.monotonic()
                 process = subprocess.Popen(
                     full,
@@ -171,10 +186,10 @@ class Sandbox:
         started = time.monotonic()
         return Watch(pid, lambda tree: breach(tree, limits, started, control_groups.of(tree)))
 
-    def _group(self, limits: Limits) -> Group | None:
+    def _group(self, limits: Limits, held: int = 0) -> Group | None:
         if not self.is_safe:
             return None
-        return control_groups.create(limits.memory_bytes + 2 * limits.tmp_bytes + _SPARE_MEMORY)
+        return control_groups.create(limits.memory_bytes + 2 * limits.tmp_bytes + held + _SPARE_MEMORY)
 
     def _argv(
         self,
@@ -186,6 +201,7 @@ class Sandbox:
         status_fd: int | None,
         group: Group | None,
         passed: Sequence[int],
+        data: Mapping[str, int] | None = None,
     ) -> list[str]:
         environment = {
             "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
@@ -234,6 +250,8 @@ class Sandbox:
         layout.bind_runtime()
         for mount in mounts:
             layout.bind("--bind" if mount.writable else "--ro-bind", mount.source.absolute(), mount.target)
+        for target, fd in (data or {}).items():
+            layout.data(fd, target)
         full += [*layout.arguments, "--remount-ro", "/", "--chdir", cwd]
         full += [word for name, value in environment.items() for word in ("--setenv", name, value)]
         full += [] if status_fd is None else ["--json-status-fd", str(status_fd)]
@@ -293,3 +311,12 @@ class Sandbox:
                 f"the sandbox does not isolate here: expected uid {self.uid}, a small process id, a filter of system "
                 f"calls and no network but lo, got {' '.join(words)}; use another machine"
             )
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[int]:
+    """A descriptor that reads `content` from its start, of a file without a name; it is gone with the last reader."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        yield file.fileno()

@@ -43,7 +43,7 @@ def test_a_program_that_was_taken_over_gives_a_reason_and_never_a_score(house, m
     script = tmp_path / "hostile.py"
     script.write_text(TAKEN_OVER[what][1])
     script.chmod(0o644)
-    monkeypatch.setattr(predict_module, "_SCRIPT", script)
+    monkeypatch.setattr(predict_module, "SCRIPT", script)
     house.hand_in("mallory")
     house.grade()
     assert house.verdict("mallory") == TAKEN_OVER[what][2]
@@ -70,7 +70,7 @@ os.write(1, bytes(400))
 os._exit(0)
 """)
     script.chmod(0o644)
-    monkeypatch.setattr(predict_module, "_SCRIPT", script)
+    monkeypatch.setattr(predict_module, "SCRIPT", script)
     house.hand_in("honest")
     house.hand_in("mallory")
     house.collect()

@@ -239,9 +239,9 @@ def test_there_is_no_device_to_hang_or_to_fill(run):
 def test_libraries_are_told_to_use_one_thread(run):
     done = run("import os; print(os.environ['OMP_NUM_THREADS'], os.environ['OPENBLAS_NUM_THREADS'])")
     assert done.stdout == b"1 1\n"
-    from autograder.grading.predict import _SCRIPT
+    from autograder.grading.predict import SCRIPT
 
-    assert "intra_op_num_threads = options.inter_op_num_threads = 1" in _SCRIPT.read_text()
+    assert "intra_op_num_threads = options.inter_op_num_threads = 1" in SCRIPT.read_text()
 
 
 @pytest.mark.attack(42, verdict="FAILED(timeout | memory)")

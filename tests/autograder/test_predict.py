@@ -237,7 +237,7 @@ def test_whatever_takes_over_the_sandboxed_program_yields_a_reason_and_no_score(
     code, reason = HOSTILE[name]
     script = tmp_path / "hostile.py"
     script.write_text(code)
-    monkeypatch.setattr(predict_module, "_SCRIPT", script)
+    monkeypatch.setattr(predict_module, "SCRIPT", script)
     model = linear_model(tmp_path / "m.onnx")
     wall = 1.0 if reason == "timeout" else 20.0
     assert failure(box, model, inputs, N, 10, limits=small(wall_s=wall))[0] == reason
@@ -248,7 +248,7 @@ def test_a_machine_without_onnxruntime_is_our_error_not_the_students(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text("import os; os.write(2, b'No module named onnxruntime'); os._exit(7)")
-    monkeypatch.setattr(predict_module, "_SCRIPT", script)
+    monkeypatch.setattr(predict_module, "SCRIPT", script)
     with pytest.raises(SandboxError, match="onnxruntime"):
         predict(box, linear_model(tmp_path / "m.onnx"), inputs, N, 10)
 
