@@ -130,6 +130,22 @@ def autograde_verb(
     say(f"{len(report.graded)} graded, {len(report.failed)} failed, {report.kept} graded before")
 
 
+@app.command("feedback")
+def feedback_verb(
+    exercise: Exercise,
+    course: Manifest = COURSE,
+    course_dir: CourseDir = COURSE_DIR,
+) -> None:
+    """Write for each student a page and a short text: which task failed and why, never a hidden test."""
+    from autograder.course.manifest import load
+    from autograder.grading.feedback import feedback
+
+    report = feedback(load(course), exercise, course_dir)
+    if report.without:
+        say(f"nothing graded, so no feedback: {', '.join(report.without)}")
+    say(f"{len(report.students)} students, {report.changed} files changed\nfolder {course_dir / 'feedback'}")
+
+
 @app.command("score")
 def score_verb(
     exercise: Exercise,

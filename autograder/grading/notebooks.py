@@ -80,7 +80,9 @@ def autograde(
             made = _real(exercise, course_dir, unsafe, engine, stack)
         with engine.open() as pool:
             grade = pool.share(made.grade)  # once for all jobs, with the answer key where it must travel
-            work = _Autograding(exercise, course_dir, book, release, made, grade, deque(waiting))
+            kept = {row.id for row in rows} - {row.id for row in waiting}
+            newest = {row.student: row.id for row in rows if row.id in kept}
+            work = _Autograding(exercise, course_dir, book, release, made, grade, deque(waiting), newest)
             run_batch(work, pool, len(waiting), progress=progress)
         return work.report(waiting, report)
 
@@ -123,6 +125,7 @@ class _Autograding:
     made: _Grading
     grade: Any  # `made.grade`, as jobs get it
     waiting: deque[Submission]
+    newest: dict[str, int]  # student -> the newest submission that nbgrader has
     title: str = "autograde"
     results: dict[int, Notebook] = field(default_factory=dict)
 
@@ -141,8 +144,10 @@ class _Autograding:
         from autograder.grading.autograde import Graded
 
         if isinstance(answer, Graded):
-            if self.made.save is not None:
+            # nbgrader knows one notebook per student: the newest, whichever job was the first to end
+            if self.made.save is not None and row.id >= self.newest.get(row.student, row.id):
                 self.made.save(row.student, answer)
+                self.newest[row.student] = row.id
             answer = answer.result
         return self._record(
             row,

@@ -52,6 +52,7 @@ VERBS = [
     "collect",
     "hidden-set build",
     "autograde",
+    "feedback",
     "score",
     "publish",
     "export",
