@@ -25,7 +25,8 @@ def checked(path: str, asked: str) -> dict[str, object]:
     before = {which: resource.getrlimit(which) for which in limits}
     with suppress(ValueError, OSError):  # macOS knows no limit of addresses
         for which, most in limits.items():
-            resource.setrlimit(which, (most, before[which][1]))
+            soft, hard = before[which]
+            resource.setrlimit(which, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
     try:
         return model_check_inside.answer(path, asked)
     except MemoryError:

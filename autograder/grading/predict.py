@@ -96,7 +96,7 @@ def class_ids(done: Completed, n: int, num_classes: int, limits: Limits) -> np.n
         raise PredictionFailed("timeout", f"not done after {limits.wall_s:g} s or {limits.cpu_s} s of processor time")
     if done.reason == "memory":
         raise PredictionFailed("memory", f"needed more than {limits.memory_bytes >> 20} MiB")
-    if done.reason == "output":
+    if done.reason == "output" or (done.reason == "ok" and len(done.stdout) > n):
         raise PredictionFailed("output", f"wrote more than the {n} expected bytes")
     if done.reason == "exit" and done.returncode == _OURS:
         raise SandboxError(f"predicting does not work on this machine: {message}; is onnxruntime in this environment?")

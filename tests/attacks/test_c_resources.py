@@ -52,19 +52,19 @@ def test_a_model_that_computes_for_ever_is_failed_and_the_others_are_scored(hous
 
     rng = np.random.default_rng(0)
     nodes = [helper.make_node("MatMul", ["z", "up"], ["h0"])]
-    nodes += [helper.make_node("MatMul", [f"h{i}", "wide"], [f"h{i + 1}"], name=f"n{i}") for i in range(19_000)]
-    nodes += [helper.make_node("MatMul", ["h19000", "down"], ["y"])]
-    sizes = {"up": (4, 40), "wide": (40, 40), "down": (40, 4)}
-    more = [models.tensor(name, rng.normal(size=size)) for name, size in sizes.items()]
+    nodes += [helper.make_node("MatMul", [f"h{i}", "wide"], [f"h{i + 1}"], name=f"n{i}") for i in range(4_000)]
+    nodes += [helper.make_node("MatMul", ["h4000", "down"], ["y"])]
+    sizes = {"up": (4, 400), "wide": (400, 400), "down": (400, 4)}
+    more = [models.tensor(name, rng.normal(size=size) / 20) for name, size in sizes.items()]
     data = models.then(*nodes, more=more)
     (model,) = house.exercise.models
-    roomy = replace(model, max_bytes=5_000_000)
+    roomy = replace(model, max_bytes=5_000_000, max_parameters=200_000)
     house.with_exercise(models=(roomy,))
     house.hand_in("endless", model__onnx=data)
     house.grade()
     assert house.verdict("endless") == "FAILED(too_many_flops)"
-    monkeypatch.setattr(predict_module, "LIMITS", replace(predict_module.LIMITS, wall_s=1.0))
-    monkeypatch.setattr(predict_module.predict, "__defaults__", (predict_module.LIMITS,))
+    # checking it takes a fifth of a second of processor time, running it more than ten
+    monkeypatch.setattr(predict_module, "LIMITS", replace(predict_module.LIMITS, cpu_s=3))
     house.with_exercise(models=(replace(roomy, max_flops=None),))
     house.hand_in("endless again", model__onnx=data)
     house.collect()
