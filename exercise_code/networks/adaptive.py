@@ -69,10 +69,10 @@ class RMSProp(Optimizer):
         self.beta, self.eps = beta, eps
         self.g = self._zeros()
 
-    def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
-        g, scratch = self.g[name], self._scratch[name]
-        _average_squares(g, dw, self.beta, scratch)
-        _step(w, dw, g, self.lr, self.eps, scratch)
+    def _update(self, name: str, weights: NDArray, gradient: NDArray) -> None:
+        for w, dw, g, scratch in self._pieces(name, weights, gradient):
+            _average_squares(g, dw, self.beta, scratch)
+            _step(w, dw, g, self.lr, self.eps, scratch)
 
 
 class AdaGrad(Optimizer):
@@ -103,11 +103,11 @@ class AdaGrad(Optimizer):
         self.eps = eps
         self.g = self._zeros()
 
-    def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
-        g, scratch = self.g[name], self._scratch[name]
-        np.multiply(dw, dw, out=scratch)
-        g += scratch
-        _step(w, dw, g, self.lr, self.eps, scratch)
+    def _update(self, name: str, weights: NDArray, gradient: NDArray) -> None:
+        for w, dw, g, scratch in self._pieces(name, weights, gradient):
+            np.multiply(dw, dw, out=scratch)
+            g += scratch
+            _step(w, dw, g, self.lr, self.eps, scratch)
 
 
 class AdaDelta(Optimizer):
@@ -144,19 +144,18 @@ class AdaDelta(Optimizer):
         _check_eps(eps)
         self.beta, self.eps = beta, eps
         self.g, self.p = self._zeros(), self._zeros()
-        self._step = {name: np.empty_like(w) for name, w in model.params.items()}
 
-    def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
-        g, p, step, scratch = self.g[name], self.p[name], self._step[name], self._scratch[name]
-        _average_squares(g, dw, self.beta, scratch)
-        np.add(p, self.eps, out=step)
-        np.add(g, self.eps, out=scratch)
-        step /= scratch
-        np.sqrt(step, out=step)
-        step *= dw
-        _average_squares(p, step, self.beta, scratch)
-        np.multiply(step, self.lr, out=scratch)
-        w -= scratch
+    def _update(self, name: str, weights: NDArray, gradient: NDArray) -> None:
+        for w, dw, g, p, scratch in self._pieces(name, weights, gradient):
+            _average_squares(g, dw, self.beta, scratch)
+            step = p + self.eps
+            np.add(g, self.eps, out=scratch)
+            step /= scratch
+            np.sqrt(step, out=step)
+            step *= dw
+            _average_squares(p, step, self.beta, scratch)
+            step *= self.lr
+            w -= step
 
 
 class Adam(Optimizer):
@@ -209,15 +208,16 @@ class Adam(Optimizer):
         self.t += 1
         super().step()
 
-    def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
-        m, v, scratch = self.m[name], self.v[name], self._scratch[name]
-        np.multiply(dw, 1 - self.beta1, out=scratch)
-        m *= self.beta1
-        m += scratch
-        _average_squares(v, dw, self.beta2, scratch)
+    def _update(self, name: str, weights: NDArray, gradient: NDArray) -> None:
         # both divisors are numbers, so they go into lr and eps (end of the paper's section 2): one pass fewer
         root = math.sqrt(1 - self.beta2**self.t)
-        _step(w, m, v, self.lr * root / (1 - self.beta1**self.t), self.eps * root, scratch)
+        lr, eps = self.lr * root / (1 - self.beta1**self.t), self.eps * root
+        for w, dw, m, v, scratch in self._pieces(name, weights, gradient):
+            np.multiply(dw, 1 - self.beta1, out=scratch)
+            m *= self.beta1
+            m += scratch
+            _average_squares(v, dw, self.beta2, scratch)
+            _step(w, m, v, lr, eps, scratch)
 
 
 class AdamW(Adam):

@@ -62,12 +62,12 @@ class SGD(Optimizer):
         check_decay(weight_decay)
         self.weight_decay = weight_decay
 
-    def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
-        scaled = self._scratch[name]
-        np.multiply(dw, self.lr, out=scaled)
+    def _update(self, name: str, weights: NDArray, gradient: NDArray) -> None:
         if self.weight_decay and decays(name):
-            w *= 1 - self.lr * self.weight_decay
-        w -= scaled
+            weights *= 1 - self.lr * self.weight_decay
+        for w, dw, scratch in self._pieces(name, weights, gradient):
+            np.multiply(dw, self.lr, out=scratch)
+            w -= scratch
 
 
 GD = SGD  # only a name: the full batch comes from the loader
@@ -104,15 +104,16 @@ class SGDMomentum(Optimizer):
         self.momentum = momentum
         self.velocity = self._zeros()
 
-    def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
-        w += self._next_velocity(name, dw)
+    def _update(self, name: str, weights: NDArray, gradient: NDArray) -> None:
+        for w, dw, v, scratch in self._pieces(name, weights, gradient):
+            self._accelerate(v, dw, scratch)
+            w += v
 
-    def _next_velocity(self, name: str, dw: NDArray) -> NDArray:
-        v, scaled = self.velocity[name], self._scratch[name]
-        np.multiply(dw, self.lr, out=scaled)
+    def _accelerate(self, v: NDArray, dw: NDArray, scratch: NDArray) -> None:
+        """`v <- momentum * v - lr * dw`, in place; leaves lr * dw in scratch."""
+        np.multiply(dw, self.lr, out=scratch)
         v *= self.momentum
-        v -= scaled
-        return v
+        v -= scratch
 
 
 sgd_momentum = SGDMomentum  # the name the lecture's year of I2DL uses
@@ -139,11 +140,12 @@ class Nesterov(SGDMomentum):
     0.85
     """
 
-    def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
-        v, scratch = self._next_velocity(name, dw), self._scratch[name]
-        w -= scratch  # lr * dw, left there by _next_velocity
-        np.multiply(v, self.momentum, out=scratch)
-        w += scratch
+    def _update(self, name: str, weights: NDArray, gradient: NDArray) -> None:
+        for w, dw, v, scratch in self._pieces(name, weights, gradient):
+            self._accelerate(v, dw, scratch)
+            w -= scratch  # lr * dw
+            np.multiply(v, self.momentum, out=scratch)
+            w += scratch
 
 
 class NesterovLookAhead(SGDMomentum):
@@ -192,4 +194,4 @@ class NesterovLookAhead(SGDMomentum):
 
     def _update(self, name: str, w: NDArray, dw: NDArray) -> None:
         w -= self.momentum * self.velocity[name]
-        w += self._next_velocity(name, dw)
+        super()._update(name, w, dw)

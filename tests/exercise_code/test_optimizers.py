@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exercise_code.networks import ClassificationNet
+from exercise_code.networks import ClassificationNet, optimizer_base
 from exercise_code.networks.loss import MSE, CrossEntropyFromLogits
 from exercise_code.networks.optimizer import (
     GD,
@@ -369,6 +369,24 @@ def test_the_state_of_something_else_is_refused_and_changes_nothing(change, mess
 
 
 # Numbers and settings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (13,), (2, 3, 11)])
+@pytest.mark.parametrize("optimizer_class", ALL)
+def test_weights_larger_than_a_cache_get_bit_for_bit_the_step_of_one_piece(optimizer_class, shape, monkeypatch):
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=shape).astype(np.float32), rng.normal(size=(4, *shape)).astype(np.float32)
+    walks = []
+    for piece in (10**6, 12):
+        monkeypatch.setattr(optimizer_base, "PIECE", piece)
+        model = OneLayer(start)
+        optimizer = optimizer_class(model, None, learning_rate=0.1)
+        for gradient in gradients:
+            model.grads["W1"] = gradient
+            optimizer.step()
+        walks.append(model.params["W1"])
+
+    np.testing.assert_array_equal(walks[1], walks[0])
 
 
 @pytest.mark.parametrize("optimizer_class", ALL)
