@@ -59,20 +59,22 @@ def scores_bytes(course: Course, course_dir: Path, book: Gradebook) -> bytes:
     return f"{json.dumps(scores, indent=1, sort_keys=True, ensure_ascii=False)}\n".encode()
 
 
-def export_grades(course: Course, course_dir: Path, roster: Mapping[str, Student], out: Path) -> int:
-    """Write `grades.csv`, a row per student and exercise; how many rows.
+def export_grades(
+    course: Course, course_dir: Path, roster: Mapping[str, Student], out: Path, only: str | None = None
+) -> int:
+    """Write `grades.csv`, a row per student and exercise, or for `only` one exercise; how many rows.
 
     What a row shows is `grades.Grade`; flags are those of all submissions of the student.
 
     Raises:
-        RecordsError: when there is no record, or `out` cannot be written.
+        CourseError: there is no record, no such exercise, or `out` cannot be written.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     count = 0
     with Gradebook(course_dir) as book, book.snapshot():
-        for exercise in course.exercises:
+        for exercise in [course.exercise(only)] if only else course.exercises:
             for grade in grades(exercise, course_dir, book, roster).values():
                 row = _row(exercise, grade, roster[grade.student].name if grade.student in roster else "")
                 writer.writerow({key: safe_cell(value) for key, value in row.items()})

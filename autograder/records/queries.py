@@ -69,6 +69,10 @@ class Queries:
         )
         return {row.submission_id: row for row in self._read(Notebook, query, exercise)}
 
+    def notebook_results(self, submission_id: int) -> list[Notebook]:
+        """Every notebook result of one submission, oldest first."""
+        return self._read(Notebook, "SELECT * FROM notebook_result WHERE submission_id = ? ORDER BY id", submission_id)
+
     def events(self, submission_id: int) -> list[Event]:
         """The audit of one submission, oldest first."""
         return self._read(Event, "SELECT * FROM event WHERE submission_id = ? ORDER BY id", submission_id)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
+    from autograder.course.manifest import Exercise
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -121,6 +123,11 @@ class Notebook:
     sandboxed: bool
     suspicions: tuple[str, ...] = ()
     attempt: int = 0
+
+    def in_order(self, exercise: Exercise) -> list[tuple[str, list]]:
+        """Tasks in the order of the exercise, then those that it no longer has."""
+        order = [task.id for task in exercise.tasks]
+        return sorted(self.tasks.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
 
     @property
     def outcome(self) -> tuple[str, float, str]:

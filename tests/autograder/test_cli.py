@@ -57,6 +57,9 @@ VERBS = [
     "publish",
     "export",
     "status",
+    "integrity",
+    "withdraw",
+    "explain",
     "demo",
 ]
 
