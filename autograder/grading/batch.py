@@ -54,7 +54,9 @@ class Engine:
 
 @dataclass(frozen=True)
 class Call:
-    """A job: `function(*arguments)`. For dask all of it is pickled, so the function is one of a module."""
+    """A job: `function(*arguments)`. For dask all of it is pickled, so the function is one of a module; what the pool
+    shares is replaced by its value where it is an argument itself, not inside of one.
+    """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
@@ -136,7 +138,7 @@ class _Batch:
             call = self.work.prepare(row)
             if isinstance(call, str):
                 return call
-            future = self.pool.submit(_stoppable, self.stop, call)
+            future = self.pool.submit(_stoppable, self.stop, call.function, *call.arguments)
             self.running[future] = row
             return ""
 
@@ -218,6 +220,6 @@ class _Stop(threading.Event):
         return _Stop, ()
 
 
-def _stoppable(stop: threading.Event, call: Call) -> Any:
+def _stoppable(stop: threading.Event, function: Callable[..., Any], *arguments: Any) -> Any:
     with supervise.stopped_by(stop):
-        return call.function(*call.arguments)
+        return function(*arguments)

@@ -98,6 +98,8 @@ def score(
             made = tools(inputs, meta["size"]) if tools else _real_tools(inputs, meta, unsafe, engine)
             batch = _Scoring(exercise, course_dir, book, pool, made, meta["version"], labels)
             book.recover(exercise.id, batch.judged_with)
+            for draft in (course_dir / "predictions").glob("*/.*"):  # of a run that was killed while it wrote
+                draft.unlink(missing_ok=True)
             waiting = [row for row in book.submissions(exercise.id) if row.state in ("queued", "predicted")]
             run_batch(batch, pool, len(waiting), progress=progress)
             report = batch.report(waiting)

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from autograder.course.manifest import load
 from autograder.intake import store
+from autograder.records.export import scores_bytes
 from autograder.records.gradebook import Gradebook
 
 CLASSES, SIZE = 4, 40
@@ -72,9 +74,9 @@ def make_course(folder, models):
     return folder
 
 
-def tiny_model(seed):
+def tiny_model(seed, scale=1.0):
     """A linear model with random weights, as ONNX bytes."""
-    weights = np.random.default_rng(seed).normal(size=(CLASSES, CLASSES)).astype(np.float32)
+    weights = scale * np.random.default_rng(seed).normal(size=(CLASSES, CLASSES)).astype(np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("Flatten", ["x"], ["flat"], axis=1),
@@ -106,3 +108,13 @@ def assert_graded_once(folder):
 
 def by_submission(results):
     return sorted(results, key=lambda row: row.submission_id)
+
+
+def published(folder, names_of=None):
+    """scores.json as JSON without the time of its newest row; with the pseudonyms that another folder has drawn."""
+    if names_of is not None and names_of != folder:
+        (folder / "course" / "pseudonyms.json").write_bytes((names_of / "course" / "pseudonyms.json").read_bytes())
+    with Gradebook(folder / "course") as book:
+        page = json.loads(scores_bytes(load(folder / "course.toml"), folder / "course", book))
+    assert page.pop("generated_at")
+    return json.dumps(page, sort_keys=True)
