@@ -120,17 +120,25 @@ def run_notebook(key: AnswerKey, sandbox: Sandbox, content: bytes) -> Graded:
     Raises:
         SandboxError: the kernel could not be started, or the process around it ended; not the student's fault.
     """
+    _imports()
     prefix = f"k{secrets.token_hex(4)}-"
     most = _KERNELS * (key.exercise.notebook_timeout_s + _SPARE_S)
     key = replace(key, warm=key.warm.here())
     try:
-        return in_child(_grade, key, sandbox, content, prefix, timeout=most)
+        return in_child(_grade, key, sandbox, content, prefix, timeout=most, setup=_imports)
     except (JobCrashed, JobTimeout) as error:
         raise SandboxError(f"the process that grades a notebook gave no result: {error}") from error
     finally:
         with suppress(OSError):
             for folder in Path("/tmp").glob(f"{prefix}*"):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _imports() -> None:
+    """All that `_grade` uses, before this process is copied: once, and not while another thread holds an import's lock."""
+    import nbgrader.preprocessors  # noqa: F401
+
+    import autograder.grading.execute  # noqa: F401
 
 
 def _grade(key: AnswerKey, sandbox: Sandbox, content: bytes, prefix: str) -> Graded:

@@ -76,6 +76,7 @@ class SandboxedExecute(Execute):
         self.skip_cells_with_tag = ""
         self.shutdown_kernel = "immediate"  # no last words: atexit hooks of a student could take their time
         self.iopub_timeout = 10
+        self.startup_timeout = 120
 
     def preprocess(self, nb: NotebookNode, resources: Any, km: Any = None) -> tuple[NotebookNode, Any]:
         NotebookClient.__init__(self, nb, km)
