@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from exercise_code.data import DataLoader
 from exercise_code.data.subset import SAME, Subset
+from exercise_code.jobs import executor, usable_cores
+from exercise_code.limited_child import in_limited_child
 from exercise_code.solver import Solver
 from exercise_code.split_guard import refuse_test_split
 
@@ -88,11 +90,17 @@ def cross_validate(
     rng: np.random.Generator | None = None,
     val_transform: Any = SAME,
     solver_settings: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    threads: int | None = None,
 ) -> CrossValidation:
     """Train k networks, each on all folds but one, and score each on the fold it has not seen.
 
     The Solver chooses the best epoch by a validation loss. If it watched the held-out fold, that fold's accuracy would be
     flattered by the choice; instead it watches a share of the training folds, and the held-out fold is only scored.
+
+    The numbers are the same for any number of workers and any engine (with the same number of BLAS threads, to the last bit).
 
     Args:
         make_model: called without arguments for a fresh network per fold.
@@ -106,9 +114,14 @@ def cross_validate(
         val_transform: transform of the watched and the held-out part; give the one without augmentation when the data
             set augments. Left out, it is the data set's own.
         solver_settings: more for the Solver, such as `{"learning_rate": 1e-2}`.
+        workers: folds at a time, each in a child process that shares the data set's memory; None, and engine "local", means one
+            after the other in this process.
+        engine, address: see `exercise_code.jobs.executor`.
+        threads: BLAS threads of every child; None means cores / workers.
 
     Raises:
         ValueError: a setting out of range, too few samples to train on, or the test split.
+        JobCrashed: the process of a fold ended without a result.
 
     >>> import numpy as np
     >>> from exercise_code.networks import ClassificationNet
@@ -122,21 +135,36 @@ def cross_validate(
         raise ValueError(f"watch_share must lie between 0 and 1, got {watch_share!r}")
     refuse_test_split(dataset, "cross-validation")
     rng = np.random.default_rng(0) if rng is None else rng
-    rows = []
+    folds = []
     for train, held_out in kfold_indices(len(dataset), k, labels=labels, rng=rng):
         shuffled = rng.permutation(train)
         watched = max(1, round(watch_share * len(train)))
         if watched >= len(train):
             raise ValueError(f"expected more samples: {len(train)} in the training folds leave none to train on")
+        folds.append((shuffled[watched:], shuffled[:watched], held_out, rng.spawn(1)[0]))
+
+    def score(
+        train: NDArray, watched: NDArray, held_out: NDArray, batches: np.random.Generator
+    ) -> tuple[float, float, int]:
         # forks: augmentation draws from copies of the data set's generators
-        loader = DataLoader(Subset(dataset, shuffled[watched:]), batch_size, shuffle=True, rng=rng.spawn(1)[0]).fork()
+        loader = DataLoader(Subset(dataset, train), batch_size, shuffle=True, rng=batches).fork()
         watch_loader, held_out_loader = (
             DataLoader(Subset(dataset, part, transform=val_transform), batch_size).fork()
-            for part in (shuffled[:watched], held_out)
+            for part in (watched, held_out)
         )
         solver = Solver(make_model(), loader, watch_loader, **{"verbose": False, **(solver_settings or {})})
         solver.train(epochs=epochs, patience=patience)
-        score = solver.get_dataset_accuracy
-        rows.append((score(held_out_loader), score(loader), len(solver.val_loss_history)))
+        accuracy = solver.get_dataset_accuracy
+        return accuracy(held_out_loader), accuracy(loader), len(solver.val_loss_history)
+
+    if workers is None and engine == "local":
+        rows = [score(*fold) for fold in folds]
+    else:
+        with executor(engine, workers, address) as pool:
+            threads = max(1, usable_cores() // pool.workers_per_host) if threads is None else threads
+            shared = pool.share(score)
+            rows = [
+                future.result() for future in [pool.submit(in_limited_child, threads, shared, *fold) for fold in folds]
+            ]
     val, trained, counts = zip(*rows, strict=True)
     return CrossValidation(np.array(val), np.array(trained), np.array(counts))

@@ -5,7 +5,6 @@ maximise that is to ask for the worst configuration.  An improvement is what goe
 when a value is worse: for a loss, E[max(0, best - y)].
 """
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from exercise_code.hyperparameter_tuning.coarse_to_fine import spread_evenly
 from exercise_code.hyperparameter_tuning.model_searcher import ModelSearcher
 from exercise_code.hyperparameter_tuning.searcher import positive_int
 from exercise_code.hyperparameter_tuning.space import Space
-from exercise_code.hyperparameter_tuning.unit_cube import UnitCube
+from exercise_code.hyperparameter_tuning.surrogate import Surrogate
 
 
 def expected_improvement(mean: ArrayLike, std: ArrayLike, best: float) -> NDArray[np.float64]:
@@ -74,79 +73,12 @@ def upper_confidence_bound(
     return kappa * np.asarray(std, dtype=float) - np.asarray(mean, dtype=float)
 
 
-FEWEST_TO_TRANSFORM = 6  # values; fewer say nothing about the shape of their distribution
-
 Acquisition = Callable[[NDArray, NDArray, float], NDArray]
 ACQUISITIONS: dict[str, Acquisition] = {
     "ei": lambda mean, std, best: expected_improvement(mean, std, best),  # looked up late: a student's takes its place
     "pi": probability_of_improvement,
     "ucb": upper_confidence_bound,
 }
-
-
-class Surrogate:
-    """A Gaussian process on unit coordinates; options of a choice get a coordinate each, so none is nearer than another.
-
-    The values are standardised after a Yeo-Johnson transform, which pulls in a long tail of bad runs; a value that is not
-    finite counts as the worst finite one.  Matern kernel (nu = 2.5) with a length scale per coordinate, and white noise.
-
-    Args:
-        units: (n, D) unit coordinates that have been tried.
-        values: (n,) their results, lower is better, at least one finite.
-        kernel: of an earlier fit to start from; None starts from length scales of 0.5.
-        optimise: fit the kernel's settings (maximum marginal likelihood); False keeps them.
-
-    Attributes: kernel, the fitted one; best, the lowest value on the transformed scale.
-    """
-
-    def __init__(self, cube: UnitCube, units: NDArray, values: NDArray, kernel: Any = None, optimise: bool = True):
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-        from sklearn.preprocessing import PowerTransformer
-
-        self.cube = cube
-        values = np.where(np.isfinite(values), values, np.max(values[np.isfinite(values)]))
-        self._centre = float(np.median(values))
-        self._spread = float(np.median(np.abs(values - self._centre))) or float(np.std(values)) or 1.0
-        self._transform = PowerTransformer() if len(np.unique(values)) >= FEWEST_TO_TRANSFORM else None
-        if kernel is None:
-            scales = np.full(self._features(units[:1]).shape[1], 0.5)
-            kernel = ConstantKernel(1.0, (0.05, 20.0)) * Matern(scales, (0.05, 10.0), nu=2.5) + WhiteKernel(
-                1e-3, (1e-6, 1.0)
-            )
-        self._process = GaussianProcessRegressor(kernel, optimizer="fmin_l_bfgs_b" if optimise else None)
-        target = (values - self._centre) / self._spread
-        if self._transform is not None:
-            target = self._transform.fit_transform(target[:, None])[:, 0]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a length scale at its bound is no harm here
-            self._process.fit(self._features(units), target)
-        self.kernel, self.best = self._process.kernel_, float(target.min())
-
-    def predict(self, units: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation (C,) at unit coordinates (C, D), on the transformed scale."""
-        return self._process.predict(self._features(units), return_std=True)
-
-    def to_values(self, transformed: ArrayLike) -> NDArray[np.float64]:
-        """Numbers of the transformed scale as values of the objective; inf or -inf beyond what the transform reaches."""
-        scaled = np.asarray(transformed, dtype=float)
-        if self._transform is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)
-                back = self._transform.inverse_transform(scaled.reshape(-1, 1)).reshape(scaled.shape)
-            scaled = np.where(np.isfinite(back), back, np.copysign(np.inf, scaled))
-        return scaled * self._spread + self._centre
-
-    def _features(self, units: NDArray) -> NDArray:
-        columns = []
-        for d, is_choice in enumerate(self.cube.is_choice):
-            if is_choice:
-                options = len(self.cube.edges[d]) - 1  # type: ignore[arg-type]
-                columns.append(np.eye(options)[self.cube.cells(units[:, d], d)] / np.sqrt(2))
-            else:
-                columns.append(units[:, d : d + 1])
-        return np.hstack(columns)
 
 
 class GaussianProcessSearcher(ModelSearcher):
@@ -184,7 +116,8 @@ class GaussianProcessSearcher(ModelSearcher):
         if acquisition not in ACQUISITIONS:
             raise ValueError(f"expected an acquisition function out of {', '.join(ACQUISITIONS)}, got {acquisition!r}")
         self.acquisition = acquisition
-        self._kernel: Any = None
+        self._fitted: Surrogate | None = None  # whose settings are in use, fitted to the first _fitted_to trials
+        self._fitted_to = 0
         dims = len(self.space.dimensions)
         self._startup = self.cube.snap(spread_evenly(np.zeros(dims), np.ones(dims), self.startup, self._rng))
 
@@ -195,16 +128,23 @@ class GaussianProcessSearcher(ModelSearcher):
         return self._maximise(self.surrogate(pending), np.vstack([self.units, *pending]))
 
     def surrogate(self, pending: Sequence[NDArray] = ()) -> Surrogate:
-        """The process after the trials so far; pending unit coordinates (D,) enter with the best value as their result."""
+        """The process after the trials so far; pending unit coordinates (D,) enter with the best value as their result.
+
+        Its settings are fitted anew whenever there is a quarter more trials than at the last time: a few more hardly
+        change them, and the fit takes most of the time.
+        """
+        count = len(self.values)
+        due = not pending and (self._fitted is None or count >= self._fitted_to + max(1, self._fitted_to // 4))
         lies = np.full(len(pending), np.min(self.values, initial=np.inf))
         surrogate = Surrogate(
             self.cube,
             np.vstack([self.units, *pending]),
             np.append(self.values, lies),
-            self._kernel,
-            optimise=not pending,
+            self._fitted,
+            fit=due or self._fitted is None,
         )
-        self._kernel = surrogate.kernel
+        if due:
+            self._fitted, self._fitted_to = surrogate, count
         return surrogate
 
     def _maximise(self, surrogate: Surrogate, tried: NDArray) -> NDArray:
@@ -218,9 +158,9 @@ class GaussianProcessSearcher(ModelSearcher):
             top = points[np.argsort(-scores, kind="stable")[:5]]
             near, near_scores = self._score(surrogate, self._around(top, width, 20))
             points, scores = np.vstack([points, near]), np.append(scores, near_scores)
-        new = np.abs(points[:, None] - tried).max(axis=2).min(axis=1) > 1e-9
-        scores = np.where(new, scores, -np.inf)  # all have been tried in a small space: then the first, again
-        return points[np.argmax(scores)]
+        order = np.argsort(-scores, kind="stable")
+        new = (i for i in order if np.abs(points[i] - tried).max(axis=1).min() > 1e-9)
+        return points[next(new, order[0])]  # all have been tried in a small space: then the best, again
 
     def _around(self, centres: NDArray, width: float, count: int) -> NDArray:
         """count neighbours of every centre (C, D), each moved in a random half of its coordinates."""

@@ -1,9 +1,9 @@
 """hyperopt's search-space expressions as our parameters; nothing is imported from hyperopt before one is read.
 
 Understood are uniform, quniform, uniformint, loguniform, qloguniform, normal, qnormal, lognormal, qlognormal, randint,
-choice and pchoice, nested as deep as you like, between constants, dicts, lists and tuples.  (hyperopt bounds
-`loguniform("lr", a, b)` by exp(a) and exp(b); so do we.)  uniformint gives both ends the weight of the others; hyperopt gives
-them half.
+choice and pchoice, nested as deep as you like, between constants, dicts, lists and tuples; and scope.int around quniform and
+qloguniform.  (hyperopt bounds `loguniform("lr", a, b)` by exp(a) and exp(b); so do we.)  uniformint and scope.int take the
+multiples of q between the bounds and give both ends the weight of the others; hyperopt gives them half.
 """
 
 import math
@@ -63,11 +63,22 @@ def read_node(expression: Any) -> Any:
         raise ValueError(f"hyper-parameter {label!r}: hyperopt's {drawn.name!r} is not supported here")
     arguments = [argument.obj for argument in drawn.pos_args] + [argument.obj for _, argument in drawn.named_args]
     try:
-        if whole and drawn.name == "quniform":
-            return Named(label, Int(math.ceil(arguments[0]), math.floor(arguments[1])))
+        if whole and drawn.name != "randint":
+            return Named(label, _whole(drawn.name, *arguments))
         return Named(label, _DISTRIBUTIONS[drawn.name](*arguments))
     except ValueError as error:
         raise ValueError(f"hyper-parameter {label!r}: {error}") from None
+
+
+def _whole(kind: str, low: float, high: float, q: float = 0) -> Int:
+    """What `scope.int` makes of a distribution."""
+    if kind not in ("quniform", "qloguniform"):
+        raise ValueError(f"expected quniform or qloguniform in scope.int, got {kind!r}: use hp.uniformint")
+    if int(q) != q or q < 1:
+        raise ValueError(f"expected a whole number q >= 1 in scope.int, got {q!r}")
+    low, high, q = (math.exp(low), math.exp(high), int(q)) if kind == "qloguniform" else (low, high, int(q))
+    slack = 1e-9 * q  # exp(log(64)) is a little less than 64
+    return Int(q * math.ceil((low - slack) / q), q * math.floor((high + slack) / q), kind == "qloguniform", q)
 
 
 def _labelled(expression: Any) -> tuple[str, Any]:

@@ -86,50 +86,69 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number from low to high, both possible: equally likely, or with log=True v with weight log((v + 1) / v).
+    """A whole number from low to high, both possible: equally likely, or with log=True v with weight log((v + step) / v).
+
+    step leaves out all but low, low + step, low + 2 step, ...
 
     Raises:
-        ValueError: low >= high, bounds that are not whole numbers, a log space with low < 1.
+        ValueError: low >= high, numbers that are not whole, a log space with low < 1, a step below 1 or that leaves only low.
 
-    >>> [Int(3, 5).from_unit(u) for u in (0.0, 0.5, 1.0)]
-    [3, 4, 5]
+    >>> [Int(3, 5).from_unit(u) for u in (0.0, 0.5, 1.0)], Int(16, 70, step=16).values()
+    ([3, 4, 5], [16, 32, 48, 64])
     """
 
     low: int
     high: int
     log: bool = False
+    step: int = 1
 
     def __post_init__(self) -> None:
         _ordered("Int", self.low, self.high, self.log)
         if int(self.low) != self.low or int(self.high) != self.high:
             raise ValueError(f"Int: expected whole numbers as bounds, got {self.low!r} and {self.high!r}")
+        _finite("Int", step=self.step)
+        if int(self.step) != self.step or not 1 <= self.step <= self.high - self.low:
+            raise ValueError(f"Int: expected a whole step from 1 to high - low, got {self.step!r}")
 
     @property
     def size(self) -> int:
-        return int(self.high) - int(self.low) + 1
+        return (int(self.high) - int(self.low)) // int(self.step) + 1
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Borders (size + 1,) float64 of the values' cells in [0, 1]."""
+        steps = np.arange(self.size + 1) * int(self.step)
+        if not self.log:
+            return steps / steps[-1]
+        return np.log((self.low + steps) / self.low) / math.log((self.low + steps[-1]) / self.low)
+
+    def _end(self) -> int:
+        """One step beyond the last value."""
+        return int(self.low) + self.size * int(self.step)
 
     def from_unit(self, u: float) -> int:
         """The value in whose cell u lies."""
         if self.log:
-            value = math.floor(self.low * ((self.high + 1) / self.low) ** u)
+            cell = math.floor((self.low * (self._end() / self.low) ** u - self.low) / self.step)
         else:
-            value = int(self.low) + math.floor(u * self.size)
-        return min(max(value, int(self.low)), int(self.high))
+            cell = math.floor(u * self.size)
+        return int(self.low) + int(self.step) * min(max(cell, 0), self.size - 1)
 
     def to_unit(self, value: Any) -> float:
         """Middle of the value's cell."""
         if self.log:
-            middle = (math.log(value) + math.log(value + 1)) / 2
-            return (middle - math.log(self.low)) / (math.log(self.high + 1) - math.log(self.low))
-        return float((value - self.low + 0.5) / self.size)
+            middle = (math.log(value) + math.log(value + self.step)) / 2
+            return (middle - math.log(self.low)) / (math.log(self._end()) - math.log(self.low))
+        return float(((value - self.low) / self.step + 0.5) / self.size)
 
     def contains(self, value: Any) -> bool:
-        """Whether it is a whole number of the range."""
-        return _is_number(value) and int(value) == value and self.low <= value <= self.high
+        """Whether it is one of the values."""
+        whole = _is_number(value) and int(value) == value
+        return whole and self.low <= value <= self.high and (int(value) - int(self.low)) % int(self.step) == 0
 
     def values(self) -> list[int]:
         """All of them, ascending."""
-        return list(range(int(self.low), int(self.high) + 1))
+        return list(range(int(self.low), int(self.high) + 1, int(self.step)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exercise_code.hyperparameter_tuning.gaussian_process import ACQUISITIONS, GaussianProcessSearcher, Surrogate
+from exercise_code.hyperparameter_tuning.gaussian_process import ACQUISITIONS, GaussianProcessSearcher
 from exercise_code.hyperparameter_tuning.parameters import Choice
 from exercise_code.hyperparameter_tuning.plots_search import option_label, positions, scale_axis
 from exercise_code.hyperparameter_tuning.reinforce import ReinforceController
@@ -113,7 +113,8 @@ def plot_gaussian_process(
     """What the Gaussian process believes along one hyper-parameter, and below it the acquisition function.
 
     Other hyper-parameters stay at the best trial's values.  The band is two standard deviations, the dotted line marks
-    where the acquisition function is highest; trials far from these values are faint.
+    where the acquisition function is highest; trials far from these values are faint.  A legend only where there is room for
+    it, in a figure of its own.
 
     Args:
         name: of a numeric hyper-parameter; None takes the first.
@@ -123,12 +124,13 @@ def plot_gaussian_process(
     space, searched = searcher.space, searcher.values
     d = 0 if name is None else space.names.index(name)
     parameter = space.dimensions[d].parameter
-    if axes is None:
+    alone = axes is None
+    if alone:
         import matplotlib.pyplot as plt
 
         _, axes = plt.subplots(2, 1, figsize=(7, 5.2), height_ratios=[2.2, 1], sharex=True, layout="constrained")
     upper, lower = np.ravel(axes)
-    surrogate: Surrogate = searcher.surrogate()
+    surrogate = searcher.surrogate()
     line = np.linspace(0.0, 1.0, 401)
     points = np.repeat(searcher.units[[np.argmin(searched)]], len(line), axis=0)
     points[:, d] = line
@@ -153,8 +155,11 @@ def plot_gaussian_process(
     if truth is not None:
         upper.plot(x, [truth(value) for value in x], "--", color=MUTED, linewidth=1.2, label="objective")
     on_slice = np.delete(np.abs(searcher.units - points[0]), d, axis=1).max(axis=1, initial=0.0) < 0.05
-    for here, opacity in ((alive & on_slice, 1.0), (alive & ~on_slice, 0.25)):  # faint: elsewhere in the other ones
-        upper.plot(tried[here], searched[here], "o", color="black", markersize=5, alpha=opacity, zorder=4, label="_")
+    for here, opacity, label in ((alive & on_slice, 1.0, "trials"), (alive & ~on_slice, 0.25, "trials elsewhere")):
+        if here.any():
+            upper.plot(
+                tried[here], searched[here], "o", color="black", markersize=5, alpha=opacity, zorder=4, label=label
+            )
     upper.set_ylim(bottom, top)
     _mark_failed(upper, tried[~alive])
     gain = ACQUISITIONS[searcher.acquisition](mean, std, surrogate.best)
@@ -169,6 +174,8 @@ def plot_gaussian_process(
     lower.set_yticks([])
     scale_axis(lower, parameter)
     scale_axis(upper, parameter)
+    if alone:
+        upper.legend(frameon=False, fontsize=9, ncols=2)
     return upper.figure
 
 

@@ -60,6 +60,9 @@ def plot_best_so_far(
             axes.fill_between(grid, low, high, step="post", color=f"C{i}", alpha=0.18, linewidth=0)
     for letter in log:
         axes.set(**{f"{letter}scale": "log"})
+        low, high = axes.get_xlim() if letter == "x" else axes.get_ylim()
+        if high < 100 * low:
+            plain_log_ticks(axes.xaxis if letter == "x" else axes.yaxis)
     axes.set(
         xlabel="epochs spent",
         ylabel=ylabel,
@@ -236,13 +239,23 @@ def scale_axis(axis: Any, parameter: Parameter) -> None:
         axis.set_xticks(range(parameter.size), [option_label(option) for option in parameter.listed()])
         axis.set_xlim(-0.6, parameter.size - 0.4)
     elif parameter.log:
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
         axis.set_xscale("log")
-        if parameter.size is not None:  # less than a few powers of ten: 10, 20, 50, 100 ... as they are
-            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.xaxis.set_minor_locator(NullLocator())
+        if parameter.size is not None:
+            plain_log_ticks(axis.xaxis)
+
+
+def plain_log_ticks(axis: Any) -> None:
+    """Ticks for an x or y axis of less than a few powers of ten: 10, 20, 50, 100 ... as they are."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if _span(axis) < 5 else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _span(axis: Any) -> float:
+    low, high = axis.get_view_interval()
+    return float(high / low)
 
 
 def option_label(option: Any) -> str:

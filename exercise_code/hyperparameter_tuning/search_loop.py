@@ -187,6 +187,9 @@ class SearchLoop:
                 f"the engine dropped trial {proposal.trial}: has the scheduler ended? What was finished is in the log, if "
                 "there is one, and the same call resumes it"
             ) from error
+        except ConnectionError as error:
+            error.add_note("What was finished is in the log, if there is one, and the same call resumes it.")
+            raise
         except Exception as error:
             if type(error).__name__ != "KilledWorker":  # dask: several workers in a row died of this trial
                 raise

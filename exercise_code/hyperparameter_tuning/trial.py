@@ -2,27 +2,22 @@
 
 import inspect
 import math
-import os
 import re
 import shutil
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from exercise_code.hyperparameter_tuning.plain import plain, unplain
-from exercise_code.jobs import JobCrashed, JobTimeout, in_child
+from exercise_code.jobs import JobCrashed, JobTimeout
+from exercise_code.limited_child import in_limited_child
 
 Objective = Callable[[dict[str, Any], "TrialContext"], Any]
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -129,9 +124,8 @@ def run_trial(objective: Objective, job: Job) -> Outcome:
 
 def run_isolated(objective: Objective, job: Job, timeout: float | None, threads: int) -> Outcome:
     """`run_trial` in a child process with its own number of threads; a crash or a time-out is an outcome like others."""
-    load_thread_control()  # before the fork, so that every child has it
     try:
-        return in_child(run_trial, objective, job, timeout=timeout, setup=partial(limit_threads, threads))
+        return in_limited_child(threads, run_trial, objective, job, timeout=timeout)
     except JobTimeout as error:
         return no_outcome(job, "timeout", str(error))
     except JobCrashed as error:
@@ -141,29 +135,6 @@ def run_isolated(objective: Objective, job: Job, timeout: float | None, threads:
 def no_outcome(job: Job, status: str, detail: str) -> Outcome:
     """The outcome of a trial whose process gave none."""
     return Outcome(status, math.inf, job.epochs, job.resume_epochs, detail)
-
-
-def load_thread_control() -> None:
-    """Import threadpoolctl if it is there: it can change the threads of a BLAS that is already loaded."""
-    try:
-        import threadpoolctl  # noqa: F401 -- for sys.modules
-    except ImportError:
-        return
-
-
-def limit_threads(threads: int) -> None:
-    """Let libraries of this process use at most so many threads, or fewer where the environment says so."""
-    for variable in THREAD_VARIABLES:
-        current = os.environ.get(variable, "")
-        threads = min(threads, int(current)) if current.isdecimal() and int(current) else threads
-    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-    load_thread_control()
-    if "threadpoolctl" in sys.modules:
-        sys.modules["threadpoolctl"].threadpool_limits(threads)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
-    if "tqdm" in sys.modules:  # its lock may have been taken in the parent at the moment of the fork
-        sys.modules["tqdm"].tqdm.set_lock(threading.RLock())
 
 
 def judge(returned: Any) -> tuple[str, float, str, dict[str, Any]]:

@@ -58,8 +58,4 @@ def _edges(parameter: object) -> NDArray | None:
     if isinstance(parameter, Choice):
         weights = np.ones(size) if parameter.weights is None else np.asarray(parameter.weights, dtype=float)
         return np.concatenate([[0.0], np.cumsum(weights) / weights.sum()])
-    low, high = parameter.low, parameter.high  # type: ignore[attr-defined]
-    steps = np.arange(size + 1)
-    if parameter.log:  # type: ignore[attr-defined]
-        return np.log((low + steps) / low) / np.log((high + 1) / low)
-    return steps / size
+    return parameter.edges  # type: ignore[attr-defined]

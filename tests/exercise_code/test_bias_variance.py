@@ -245,6 +245,26 @@ def test_cross_validation_gives_the_same_numbers_twice_and_leaves_the_data_set_a
     assert data.transform.rng.bit_generator.state == before
 
 
+@pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=pytest.mark.slow)])
+def test_folds_in_parallel_processes_give_the_same_bytes_as_one_after_the_other(engine):
+    if engine == "dask":
+        pytest.importorskip("distributed")
+    here = cross_validate(_linear, _blobs(), 4, epochs=3)
+
+    there = cross_validate(_linear, _blobs(), 4, epochs=3, workers=2, engine=engine)
+
+    for one, other in zip(vars(here).values(), vars(there).values(), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_a_fold_that_fails_in_its_process_raises_what_it_raised_here():
+    def broken():
+        raise RuntimeError("no network today")
+
+    with pytest.raises(RuntimeError, match="no network today"):
+        cross_validate(broken, _blobs(), 3, epochs=1, workers=2)
+
+
 @pytest.mark.parametrize(("k", "share"), [(2, 0.0), (2, 1.0), (2, 0.99), (1, 0.1)])
 def test_splits_that_leave_nothing_are_refused(k, share):
     with pytest.raises(ValueError, match="watch_share|leave none|folds"):

@@ -16,10 +16,16 @@ from exercise_code.hyperparameter_tuning import (
     Space,
 )
 from exercise_code.hyperparameter_tuning.gaussian_process import (
-    Surrogate,
     expected_improvement,
     probability_of_improvement,
     upper_confidence_bound,
+)
+from exercise_code.hyperparameter_tuning.surrogate import (
+    GaussianProcess,
+    Surrogate,
+    fitted_power,
+    inverse_yeo_johnson,
+    yeo_johnson,
 )
 from exercise_code.hyperparameter_tuning.unit_cube import UnitCube
 from tests.exercise_code.hyperparameter_tuning.by_hand import run_values
@@ -96,6 +102,52 @@ def test_probability_and_bound_equal_their_formulas():
 
     np.testing.assert_allclose(probability_of_improvement(mean, std, 0.3), stats.norm.cdf(0.3, mean, std))
     np.testing.assert_allclose(upper_confidence_bound(mean, std, kappa=1.5), 1.5 * std - mean)
+
+
+def test_the_process_gives_the_likelihood_gradient_and_predictions_of_scikit_learns():
+    gaussian_process = pytest.importorskip("sklearn.gaussian_process")
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    rng = np.random.default_rng(0)
+    x, new = rng.random((30, 3)), rng.random((7, 3))
+    y = np.sin(5 * x[:, 0]) + x[:, 1] ** 2 + 0.1 * rng.standard_normal(30)
+    y = (y - y.mean()) / y.std()
+    settings = np.log([1.3, 0.4, 0.7, 2.0, 0.02])
+    kernel = ConstantKernel(1.3) * Matern([0.4, 0.7, 2.0], nu=2.5) + WhiteKernel(0.02)
+    theirs = gaussian_process.GaussianProcessRegressor(kernel, optimizer=None).fit(x, y)
+    ours = GaussianProcess(x, y, settings, fit=False)
+
+    loss, gradient = ours.loss(settings)
+    likelihood, their_gradient = theirs.log_marginal_likelihood(np.array(theirs.kernel_.theta), eval_gradient=True)
+    assert loss == pytest.approx(-likelihood)
+    np.testing.assert_allclose(gradient, -their_gradient, rtol=1e-6)
+    for one, other in zip(ours.predict(new), theirs.predict(new, return_std=True), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    fitted = GaussianProcess(x, y)
+    assert fitted.loss(fitted.settings)[0] < loss
+
+
+def test_the_transform_is_scipys_and_goes_back():
+    x = np.concatenate([np.random.default_rng(0).lognormal(size=80) - 1, [-3.0, 0.0]])
+    transformed, power = stats.yeojohnson(x)
+
+    assert fitted_power(x) == pytest.approx(power, abs=2e-3)
+    for other in (power, 0.0, 2.0, -1.5, 3.0):
+        np.testing.assert_allclose(yeo_johnson(x, other), stats.yeojohnson(x, other))
+        np.testing.assert_allclose(inverse_yeo_johnson(yeo_johnson(x, other), other), x, rtol=1e-9, atol=1e-12)
+
+
+def test_looking_at_the_process_does_not_change_the_search():
+    def search(look):
+        searcher, values = GaussianProcessSearcher(PLANE, 20, 0), []
+        while proposals := searcher.ask():
+            values += [branin(p.config) for p in proposals]
+            searcher.tell([Result(p.trial, p.config, 1, branin(p.config), "ok") for p in proposals])
+            if look and len(values) >= 8:
+                searcher.surrogate().predict(np.array([[0.5, 0.5]]))
+        return values
+
+    assert search(look=True) == search(look=False)
 
 
 def test_the_process_passes_near_its_points_and_is_less_sure_far_from_them():

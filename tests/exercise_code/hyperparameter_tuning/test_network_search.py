@@ -6,15 +6,26 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from exercise_code.data import DataLoader
+from exercise_code.data import (
+    ArrayDataset,
+    ComposeTransform,
+    DataLoader,
+    FlattenTransform,
+    NormalizeTransform,
+    RandomHorizontalFlip,
+    RescaleTransform,
+)
+from exercise_code.data.subset import Subset
 from exercise_code.hyperparameter_tuning import (
     find_best_config,
     grid_configs,
     grid_search,
     narrow_space,
+    network_search,
     random_search,
     sample_config,
 )
+from exercise_code.hyperparameter_tuning.transformed_once import transformed_once
 from exercise_code.networks import ClassificationNet
 from exercise_code.networks.layer import Relu, Tanh
 
@@ -243,3 +254,51 @@ def test_the_test_split_is_refused_for_training_and_for_validation(loaders):
     for pair, purpose in (((loaders[0], marked), "validation"), ((marked, loaders[1]), "training")):
         with pytest.raises(ValueError, match=f"test split was given for {purpose}"):
             grid_search(*pair, {"reg": [0.1]}, SmallNet)
+
+
+def _loaders_of_pixels(transform):
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(256, size=(90, 2, 1, 3), dtype=np.uint8), rng.integers(2, size=90)
+    return [
+        DataLoader(ArrayDataset(pixels[part].copy(), labels[part], transform), 16, shuffle=True)
+        for part in (slice(60), slice(60, None))
+    ]
+
+
+def test_images_that_are_transformed_once_give_the_batches_and_losses_of_images_transformed_anew(monkeypatch):
+    chain = ComposeTransform([RescaleTransform(), NormalizeTransform([0.4, 0.5, 0.6], 0.3), FlattenTransform()])
+    loader, spaces = _loaders_of_pixels(chain)[0], {"learning_rate": [1e-2, 1e-3]}
+    part = DataLoader(Subset(loader.dataset, np.arange(50, 0, -2)), 7, shuffle=True)
+
+    for each in (loader, part):
+        once = transformed_once(each)
+        assert once is not each and once.dataset.transform is None
+        for one, other in zip(each.fork(), once.fork(), strict=True):
+            assert (
+                one["image"].tobytes() == other["image"].tobytes()
+                and one["label"].tobytes() == other["label"].tobytes()
+            )
+    fast = grid_search(*_loaders_of_pixels(chain), spaces, SmallNet, epochs=3, verbose=False)
+    monkeypatch.setattr(network_search, "transformed_once", lambda loader: loader)
+    slow = grid_search(*_loaders_of_pixels(chain), spaces, SmallNet, epochs=3, verbose=False)
+    assert fast.trials == slow.trials
+
+
+def test_what_draws_or_is_unknown_or_too_large_is_transformed_anew_every_time(monkeypatch):
+    flip = ComposeTransform([RandomHorizontalFlip(rng=np.random.default_rng(0)), RescaleTransform()])
+    for transform in (flip, lambda image: image / 2, None):
+        loader = _loaders_of_pixels(transform)[0]
+        assert transformed_once(loader) is loader
+    plain_list = DataLoader([{"image": np.zeros(2), "label": 0}])
+    assert transformed_once(plain_list) is plain_list
+    fixed = _loaders_of_pixels(RescaleTransform())[0]
+    monkeypatch.setattr("exercise_code.hyperparameter_tuning.transformed_once.MOST_BYTES", 60 * 6 * 4 - 1)
+    assert transformed_once(fixed) is fixed
+
+
+def test_training_and_validation_images_that_overlap_are_refused_before_the_first_trial():
+    loader = _loaders_of_pixels(RescaleTransform())[0]
+    parts = [DataLoader(Subset(loader.dataset, indices), 8) for indices in (np.arange(40), np.arange(30, 60))]
+
+    with pytest.raises(ValueError, match="training and validation data share 10 images"):
+        grid_search(*parts, {"learning_rate": [1e-2]}, SmallNet, epochs=1)

@@ -16,6 +16,19 @@ CONDITIONAL = {
 }
 
 
+@pytest.mark.parametrize("parameter", [Int(16, 80, step=16), Int(3, 20, log=True, step=4), Int(2, 9)])
+def test_whole_numbers_in_steps_come_back_from_the_middle_of_their_cells(parameter):
+    values = parameter.values()
+
+    assert values == list(range(parameter.low, parameter.high + 1, parameter.step)) and len(values) == parameter.size
+    assert [parameter.from_unit(parameter.to_unit(value)) for value in values] == values
+    assert [parameter.from_unit(u) for u in (0.0, 1.0)] == [values[0], values[-1]]
+    middles = (parameter.edges[:-1] + parameter.edges[1:]) / 2
+    np.testing.assert_allclose(middles, [parameter.to_unit(value) for value in values])
+    assert not parameter.contains(parameter.low + 0.5) and parameter.contains(values[-1])
+    assert parameter.contains(parameter.low + 1) == (parameter.step == 1)
+
+
 def _draws(parameter, n=4000):
     space = Space({"x": parameter})
     rng = np.random.default_rng(0)
@@ -283,6 +296,39 @@ class TestHyperopt:
 
         assert space.names == ["label", "b"]
         assert set(space.from_unit([0.25, 0.9]).items()) == {("a", 0.25), ("b", 2)}
+
+    def test_whole_numbers_keep_their_q_and_have_the_values_that_hyperopt_draws(self):
+        from hyperopt import space_eval
+        from hyperopt.pyll import scope
+        from hyperopt.pyll.stochastic import sample
+
+        expression = {
+            "width": scope.int(self.hp.quniform("width", 16, 80, 16)),
+            "depth": scope.int(self.hp.qloguniform("depth", math.log(8), math.log(64), 8)),
+        }
+        space = Space.read(expression)
+        rng = np.random.default_rng(0)
+        ours = [space.sample(rng) for _ in range(400)]
+        theirs = [sample(expression, rng=np.random.default_rng(i)) for i in range(200)]
+
+        assert space_eval(expression, {"width": 32, "depth": 8}) == {"width": 32, "depth": 8}
+        for name in expression:
+            assert {c[name] for c in ours} == {c[name] for c in theirs}
+            assert {type(c[name]) for c in ours} == {int}
+        assert {c["width"] for c in ours} == {16, 32, 48, 64, 80}
+
+    @pytest.mark.parametrize(
+        ("kind", "arguments", "message"),
+        [
+            ("uniform", (0, 9), "'n': expected quniform or qloguniform in scope.int, got 'uniform'"),
+            ("quniform", (0, 9, 0.5), "'n': expected a whole number q >= 1 in scope.int, got 0.5"),
+        ],
+    )
+    def test_whole_numbers_of_other_expressions_are_refused(self, kind, arguments, message):
+        from hyperopt.pyll import scope
+
+        with pytest.raises(ValueError, match=message):
+            Space.read({"n": scope.int(getattr(self.hp, kind)("n", *arguments))})
 
     def test_a_single_expression_is_a_space_with_its_label_as_name(self):
         assert Space.read(self.hp.uniform("x", -5, 5)).from_unit([0.5]) == {"x": 0.0}
