@@ -41,7 +41,8 @@ def plot_diagnosis(diagnoses: Mapping[str, Diagnosis]) -> Any:
                     (i + 1, top),
                     arrowprops={"arrowstyle": "<->", "color": BAD, "shrinkA": 0, "shrinkB": 0},
                 )
-            label = f"{gap.problem}\n{100 * gap.size:+.0f}" if gap.found else f"{100 * gap.size:+.0f}"
+            points = f"{round(100 * gap.size):+d}"  # never "-0"
+            label = f"{gap.problem}\n{points}" if gap.found else points
             axes.annotate(
                 label,
                 (i + 1, max(top, bottom)),
