@@ -118,8 +118,9 @@ def distillation_loss(
 ) -> Tensor:
     """Hinton's loss: `alpha * T**2 * KL(p || q) + (1 - alpha) * CE(student, labels)`, a mean over the N images.
 
-    p = softmax(teacher / T) and q = softmax(student / T); KL(p || q) = sum over classes of p * (log p - log q), so the teacher
-    is what the student is compared with.  The cross entropy is that of the plain logits, at temperature 1.
+    p = softmax(teacher / T) and q = softmax(student / T); KL(p || q) = sum over classes of
+    p * (log p - log q), so the teacher is what the student is compared with.  The cross entropy is that of
+    the plain logits, at temperature 1.
 
     Args:
         student, teacher: logits (N, C).  No gradient flows to the teacher's.
@@ -142,9 +143,9 @@ def distillation_loss(
 def error_reduction(plain: Sequence[float], distilled: Sequence[float]) -> tuple[float, float, float]:
     """Compare paired runs: which share of the plain student's errors does the distilled one avoid?
 
-    Run i of both has the same seed.  With r_i = 1 - distilled_i / plain_i, the mean of the r_i and its 95 % interval
-    `mean -/+ t * s / sqrt(n)`, where s is the standard deviation of the n values (with n - 1 below the fraction bar) and t is
-    T_QUANTILE[n - 1].  An interval that holds 0 says: this may be luck.
+    Run i of both has the same seed.  With r_i = 1 - distilled_i / plain_i, the mean of the r_i and its
+    95 % interval `mean -/+ t * s / sqrt(n)`, where s is the standard deviation of the n values (with n - 1
+    below the fraction bar) and t is T_QUANTILE[n - 1].  An interval that holds 0 says: this may be luck.
 
     Args:
         plain, distilled: errors (counts or rates, plain ones > 0) of the runs with seed 0, 1, ...
@@ -170,9 +171,10 @@ def error_reduction(plain: Sequence[float], distilled: Sequence[float]) -> tuple
 def bias_offset(logits: Tensor, digit: int, share: float) -> float:
     """Return what to add to one class's logit so that the network answers it as often as it should.
 
-    A student that never met a digit knows what it looks like, but holds it for impossible: its bias is too low.  After adding
-    the offset to column `digit`, exactly `round(share * N)` rows have their largest logit there; the offset lies halfway between
-    the smallest one that is enough for that many rows and the smallest one that would be enough for one more.
+    A student that never met a digit knows what it looks like, but holds it for impossible: its bias is too
+    low.  After adding the offset to column `digit`, exactly `round(share * N)` rows have their largest logit
+    there; the offset lies halfway between the smallest one that is enough for that many rows and the
+    smallest one that would be enough for one more.
 
     Args:
         logits: (N, C) on images that count as representative; not changed.
@@ -195,9 +197,9 @@ def bias_offset(logits: Tensor, digit: int, share: float) -> float:
 class SignStraightThrough(torch.autograd.Function):
     """The sign of a weight with a gradient that pretends not to notice (Bengio et al. 2013; lecture 001, binary networks).
 
-    Use it as `SignStraightThrough.apply(weights)`.  Forward: +1 where weights >= 0, else -1.  Backward: the derivative of the
-    sign is 0 almost everywhere, which would stop all learning; so hand the gradient through unchanged where the weight lies in
-    [-1, 1], and 0 elsewhere, where the sign is settled.
+    Use it as `SignStraightThrough.apply(weights)`.  Forward: +1 where weights >= 0, else -1.  Backward: the
+    derivative of the sign is 0 almost everywhere, which would stop all learning; so hand the gradient
+    through unchanged where the weight lies in [-1, 1], and 0 elsewhere, where the sign is settled.
     """
 
     @staticmethod

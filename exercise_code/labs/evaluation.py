@@ -11,6 +11,15 @@ from torch.nn import functional
 PIECE = 2_000  # images per forward pass
 
 
+def chosen_device(device: torch.device | str | None = None) -> torch.device:
+    """Return the device that is asked for; None means CUDA where there is one, else the CPU.
+
+    >>> chosen_device("cpu")
+    device(type='cpu')
+    """
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Return where the weights are; the CPU for a module without any.
 

@@ -47,13 +47,13 @@ def best_settings(space: Any, trials: Any) -> Any:
 
     Args:
         space: the search space that `fmin` got, choices within choices included.
-        trials: the `hyperopt.Trials` that it filled.  `trials.trials` is a list of dicts, one per trial: its `["result"]` is
-            what the objective returned, with "status" and, unless it failed, "loss"; its `["misc"]["vals"]` has a list for
-            each label, empty where the trial had no such parameter.
+        trials: the `hyperopt.Trials` that it filled.  `trials.trials` is a list of dicts, one per trial: its
+            `["result"]` is what the objective returned, with "status" and, unless it failed, "loss"; its
+            `["misc"]["vals"]` has a list for each label, empty where the trial had no such parameter.
 
     Returns:
-        Settings with values in place of indices.  Trials whose status is not `hyperopt.STATUS_OK`, and those whose loss is
-        nan or infinite, are left out; of equals the first counts.
+        Settings with values in place of indices.  Trials whose status is not `hyperopt.STATUS_OK`, and those
+        whose loss is nan or infinite, are left out; of equals the first counts.
 
     Raises:
         ValueError: no trial is left.
@@ -99,14 +99,16 @@ def stop_when_stuck(patience: int) -> Callable[..., tuple[bool, Sequence[Any]]]:
 
 
 def good_probability(log_good: ArrayLike, log_bad: ArrayLike, gamma: float) -> NDArray[np.float64]:
-    """Return how likely a trial at x is to be a good one, by Bayes' rule: P(good | x) = gamma l / (gamma l + (1 - gamma) g).
+    """Return how likely a trial at x is to be a good one, by Bayes' rule.
+
+        P(good | x) = gamma * l(x) / (gamma * l(x) + (1 - gamma) * g(x))
 
     A share gamma of all trials counts as good; these lie at x with density l(x), the others with density g(x).
 
     Args:
-        log_good, log_bad: logarithms of l and g at the same points, any shape.  Densities over many hyper-parameters are
-            too small or too large for a float, so never leave the logarithms without need; -inf (a density of 0) may occur,
-            but not in both at the same point.
+        log_good, log_bad: logarithms of l and g at the same points, any shape.  Densities over many
+            hyper-parameters are too small or too large for a float, so never leave the logarithms without
+            need; -inf (a density of 0) may occur, but not in both at the same point.
         gamma: in (0, 1).
 
     Returns:
@@ -121,14 +123,17 @@ def good_probability(log_good: ArrayLike, log_bad: ArrayLike, gamma: float) -> N
 
 
 def paired_gain(labels: ArrayLike, before: ArrayLike, after: ArrayLike) -> tuple[float, float, float]:
-    """Compare two networks on the same images: gain in accuracy and its 95 % interval, as the board shows it.
+    """Compare two networks on the same images: gain in accuracy and its 95 % interval.
 
-    Images that both get right, or both wrong, say nothing about the difference.  With b images that only `after` gets right and
-    c that only `before` gets right, out of n:
+    Images that both get right, or both wrong, say nothing about the difference.  With b images that only
+    `after` gets right and c that only `before` gets right, out of n:
 
-        gain = (b - c) / n,    standard error = sqrt(b + c - (b - c)**2 / n) / n,    interval = gain -/+ Z_95 * standard error
+        gain           = (b - c) / n
+        standard error = sqrt(b + c - (b - c)**2 / n) / n
+        interval       = gain -/+ Z_95 * standard error
 
-    (McNemar 1947 for the idea; the interval is Wald's for paired proportions.)
+    (McNemar 1947 for the idea; the interval is Wald's for paired proportions.  The board adds one image to b
+    and one to c first, which keeps the interval honest where they are few: Bonett and Price 2012.)
 
     Args:
         labels, before, after: (n,) true classes, and the classes that each network predicts.

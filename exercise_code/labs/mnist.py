@@ -3,8 +3,10 @@
 import gzip
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +56,27 @@ class Mnist:
         else:
             images, labels, _ = read_images(fetch(NAME, ("test",)), ("test",))
         return labelled(images, labels, self.transform)
+
+    def torchvision(self, root: Path | str, *, train: bool = True, changes: Sequence[Callable[[Any], Any]] = ()) -> Any:
+        """Return a `torchvision.datasets.MNIST` of all official images, with the same normalisation, for a DataLoader.
+
+        Its training part is train and val together, so choose settings on a part that you hold back yourself.
+
+        Args:
+            root: where `torchvision_root` puts the files.
+            train: the 60,000 training images, else the 10,000 test images.
+            changes: torchvision transforms of a PIL image that come first, such as `transforms.RandomRotation(10)`.
+
+        Raises:
+            DatasetError: as `registry.fetch_or_stand_in`.
+        """
+        from torchvision import datasets, transforms
+
+        ends = np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)
+        low, high = self.transform.batch(ends).reshape(2).tolist()
+        normalize = transforms.Normalize((-low / (high - low),), (1 / (high - low),))
+        steps = transforms.Compose([*changes, transforms.ToTensor(), normalize])
+        return datasets.MNIST(torchvision_root(root), train=train, transform=steps)
 
 
 def load(*, validation: int | None = None, limit: int | None = None, stand_in_size: int | None = None) -> Mnist:

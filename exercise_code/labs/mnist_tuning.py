@@ -41,9 +41,10 @@ def train_config(
 ) -> tuple[nn.Module, History]:
     """Train the network that a configuration describes on data.train, and judge it by data.val and nothing else.
 
-    Every setting counts: an `MLP` with `depth` hidden layers of `width` units and `dropout`; images of data.train in shuffled
-    batches of `batch_size`, changed by `augmentation(shift)`; the optimizer of `optimizer_maker(optimizer, lr, weight_decay)`;
-    the learning rate of `schedule_for(schedule, lr, all steps of the training)`.
+    Every setting counts: an `MLP` with `depth` hidden layers of `width` units and `dropout`; images of
+    data.train in shuffled batches of `batch_size`, changed by `augmentation(shift)`; the optimizer of
+    `optimizer_maker(optimizer, lr, weight_decay)`; the learning rate of
+    `schedule_for(schedule, lr, all steps of the training)`.
 
     Args:
         config: the keys of DEFAULTS; width may come as a float (128.0), as `hp.quniform` gives it.

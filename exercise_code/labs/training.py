@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from exercise_code.labs.evaluation import device_of, evaluate
+from exercise_code.labs.evaluation import chosen_device, device_of, evaluate
 from exercise_code.labs.seeding import mix, seeded
 from exercise_code.schedules import Schedule
 
@@ -107,7 +107,7 @@ def fit(
         raise ValueError(f"epochs and patience must be at least 1, got {epochs!r} and {patience!r}")
     if monitor not in ("accuracy", "loss"):
         raise ValueError(f'monitor must be "accuracy" or "loss", got {monitor!r}')
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = chosen_device(device)
     model.to(target)
     maker = torch.optim.Adam if optimizer is None else optimizer
     run = _Run(model, maker(model.parameters()), History(), _weights(model))

@@ -16,19 +16,34 @@
 # 7. say how much of the gain is real, and hand in **both** networks: before and after.
 #
 # Set aside three hours. The computer works for seven to eighteen minutes in total on two CPU cores, most of it in one search that
-# you can leave alone; the time of each long step is written above it. A GPU is used if there is one, and not needed. Exercise
-# 04 explains how tasks, checks and `hint("...")` work.
+# you can leave alone; the time of each long step is written above it. A GPU is used if there is one, and not needed.
+#
+# **How a task works**, in short: replace the line that raises `NotImplementedError` and run the check below it. Stuck? Run
+# `hint("hyperopt_draw")` in any cell, then `hint("hyperopt_draw", 2)` and `hint("hyperopt_draw", 3)`. **Questions** are answered
+# in words and read by a person. Once a check says *right*, the package itself uses your code, until the kernel restarts: then run
+# everything from the top again. A cell that stops with a `NotImplementedError` or a `NameError` waits for a task or a cell above it.
 
 # %% [markdown]
 # ## 0 Set-up
 #
-# On Colab, upload the unzipped course folder, change into `exercises/06_hyperopt` and run `%pip install -r
-# ../../requirements.txt` once. In JupyterLab and VS Code there is nothing to do.
+# **Only on Colab:** upload the course's `06_hyperopt.zip` with the folder symbol on the left, and run the next cell. It unpacks
+# the zip and installs what Colab lacks. In JupyterLab and VS Code skip it; it does nothing there.
+
+# %%
+import os
+import subprocess
+import sys
+import zipfile
+
+if "google.colab" in sys.modules and os.path.isfile("06_hyperopt.zip"):
+    with zipfile.ZipFile("06_hyperopt.zip") as bundle:
+        bundle.extractall()
+    lacking = ["hyperopt", "onnx", "onnxruntime", "onnxscript", "pooch"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *lacking], check=True)
+    os.chdir("exercises/06_hyperopt")
 
 # %%
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

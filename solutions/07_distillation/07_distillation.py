@@ -16,18 +16,34 @@
 # 7. hand in two students, taught and untaught. The board shows the gain.
 #
 # Set aside three hours. The computer works for about six minutes in total; the time of each long step is written above it
-# (one CPU core; with a GPU it is used). Exercise 04 explains how tasks, checks and `hint("...")` work.
+# (one CPU core; with a GPU it is used).
+#
+# **How a task works**, in short: replace the line that raises `NotImplementedError` and run the check below it. Stuck? Run
+# `hint("teacher_net")` in any cell, then `hint("teacher_net", 2)` and `hint("teacher_net", 3)`. **Questions** are answered
+# in words and read by a person. Once a check says *right*, the package itself uses your code, until the kernel restarts: then run
+# everything from the top again. A cell that stops with a `NotImplementedError` or a `NameError` waits for a task or a cell above it.
 
 # %% [markdown]
 # ## 0 Set-up
 #
-# On Colab, upload the unzipped course folder, change into `exercises/07_distillation` and run `%pip install -r
-# ../../requirements.txt` once. In JupyterLab and VS Code there is nothing to do.
+# **Only on Colab:** upload the course's `07_distillation.zip` with the folder symbol on the left, and run the next cell. It unpacks
+# the zip and installs what Colab lacks. In JupyterLab and VS Code skip it; it does nothing there.
+
+# %%
+import os
+import subprocess
+import sys
+import zipfile
+
+if "google.colab" in sys.modules and os.path.isfile("07_distillation.zip"):
+    with zipfile.ZipFile("07_distillation.zip") as bundle:
+        bundle.extractall()
+    lacking = ["onnx", "onnxruntime", "onnxscript", "pooch"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *lacking], check=True)
+    os.chdir("exercises/07_distillation")
 
 # %%
 import math
-import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

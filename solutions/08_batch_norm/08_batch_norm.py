@@ -15,17 +15,33 @@
 #    compared fairly, and hand it in for the leaderboard.
 #
 # Set aside three and a half hours. The computer works for about six minutes in total; the time of each long step is written
-# above it (one CPU core; with a GPU it is used for the leaves). Exercise 04 explains how tasks, checks and `hint("...")` work.
+# above it (one CPU core; with a GPU it is used for the leaves).
+#
+# **How a task works**, in short: replace the line that raises `NotImplementedError` and run the check below it. Stuck? Run
+# `hint("batchnorm_forward")` in any cell, then `hint("batchnorm_forward", 2)` and `hint("batchnorm_forward", 3)`. **Questions** are answered
+# in words and read by a person. Once a check says *right*, the package itself uses your code, until the kernel restarts: then run
+# everything from the top again. A cell that stops with a `NotImplementedError` or a `NameError` waits for a task or a cell above it.
 
 # %% [markdown]
 # ## 0 Set-up
 #
-# On Colab, upload the unzipped course folder, change into `exercises/08_batch_norm` and run `%pip install -r
-# ../../requirements.txt` once. In JupyterLab and VS Code there is nothing to do.
+# **Only on Colab:** upload the course's `08_batch_norm.zip` with the folder symbol on the left, and run the next cell. It unpacks
+# the zip and installs what Colab lacks. In JupyterLab and VS Code skip it; it does nothing there.
 
 # %%
 import os
+import subprocess
 import sys
+import zipfile
+
+if "google.colab" in sys.modules and os.path.isfile("08_batch_norm.zip"):
+    with zipfile.ZipFile("08_batch_norm.zip") as bundle:
+        bundle.extractall()
+    lacking = ["onnx", "onnxruntime", "onnxscript", "pooch"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *lacking], check=True)
+    os.chdir("exercises/08_batch_norm")
+
+# %%
 from typing import Any
 
 folder = os.getcwd()  # find the course package from wherever the notebook was opened

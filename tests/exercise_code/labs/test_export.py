@@ -8,7 +8,11 @@ from torch import nn
 from torch.nn import functional
 
 from exercise_code.data import ComposeTransform, NormalizeTransform, RescaleTransform
-from exercise_code.labs.networks import MLP, parameter_count
+from exercise_code.labs.batch_norm import ShiftedNorm, fold_batch_norm, sigmoid_net
+from exercise_code.labs.bean_net import BeanNet, BothSides
+from exercise_code.labs.distillation import BinaryStudent, StudentNet, TeacherNet
+from exercise_code.labs.networks import ACTIVATIONS, MLP, parameter_count
+from exercise_code.labs.seeding import seeded
 from exercise_code.onnx_export import ExportError, count_parameters, export_onnx
 
 TRANSFORM = ComposeTransform([RescaleTransform(), NormalizeTransform(0.13, 0.31)])
@@ -59,6 +63,43 @@ def test_a_module_of_ones_own_is_written_with_its_preprocessing_and_left_in_its_
 
     assert model.training is training and model.norm.training is training
     pixels = np.random.default_rng(0).random((3, *SHAPE), dtype=np.float32)
+    with torch.no_grad():
+        expected = model.eval()(torch.from_numpy((pixels - 0.13) / 0.31).float()).numpy()
+    np.testing.assert_allclose(_logits(path, pixels), expected, rtol=1e-3, atol=1e-4)
+
+
+def _folded():
+    return nn.Sequential(nn.Flatten(), fold_batch_norm(nn.Linear(784, 10, bias=False), nn.BatchNorm1d(10)))
+
+
+LEAF = (3, 64, 64)
+MODELS = {
+    **{f"MLP, {name}": (lambda name=name: MLP((12, 9), activation=name, dropout=0.3), SHAPE) for name in ACTIVATIONS},
+    "MLP with batch norm": (lambda: MLP((12, 9), batch_norm=True), SHAPE),
+    "teacher": (TeacherNet, SHAPE),
+    "student": (StudentNet, SHAPE),
+    "one-bit student": (BinaryStudent, SHAPE),
+    "sigmoid net, norm before": (lambda: sigmoid_net(nn.BatchNorm1d, bias=False), SHAPE),
+    "sigmoid net, norm after": (lambda: sigmoid_net(nn.BatchNorm1d, after=True), SHAPE),
+    "sigmoid net, shifted norm": (lambda: sigmoid_net(ShiftedNorm), SHAPE),
+    "folded batch norm": (_folded, SHAPE),
+    "leaves": (lambda: BeanNet(4), LEAF),
+    "leaves without batch norm": (lambda: BeanNet(4, batch_norm=False), LEAF),
+    "leaves from both sides": (lambda: BothSides(BeanNet(4)), LEAF),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_of_the_labs_is_written_by_one_call(tmp_path, name):
+    make, shape = MODELS[name]
+    with seeded(3):
+        model = make().train()  # as it is after training, not put into evaluation mode by the student
+    for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)):
+        norm.running_mean.uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(1))
+    path = export_onnx(model, tmp_path / "m.onnx", input_shape=shape, transform=TRANSFORM)
+
+    pixels = np.random.default_rng(0).random((5, *shape), dtype=np.float32)
     with torch.no_grad():
         expected = model.eval()(torch.from_numpy((pixels - 0.13) / 0.31).float()).numpy()
     np.testing.assert_allclose(_logits(path, pixels), expected, rtol=1e-3, atol=1e-4)

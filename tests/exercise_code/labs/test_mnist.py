@@ -1,6 +1,9 @@
 """MNIST in tensors and in torchvision's folder: the right images, parts that never overlap, stand-ins that say so."""
 
 import gzip
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ import torch
 from exercise_code.data import synthetic
 from exercise_code.data.registry import Source
 from exercise_code.labs import mnist
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -77,6 +82,26 @@ def test_torchvision_reads_the_folder_of_the_stand_in(offline, tmp_path):
     np.testing.assert_allclose(image.numpy()[0], images[123, :, :, 0] / 255, atol=1e-6)
     assert label == labels[123]
     assert sorted(path.name for path in (root / "MNIST" / "raw").iterdir()) == sorted(mnist.FILES)
+
+
+@pytest.mark.slow
+def test_torchvisions_data_set_gives_the_same_tensors_and_takes_its_own_transforms(offline, tmp_path):
+    from torchvision.transforms.functional import invert
+
+    data = mnist.load()
+    whole, test = data.torchvision(tmp_path), data.torchvision(tmp_path, train=False, changes=[invert])
+
+    images, labels, _ = synthetic.make("mnist")
+    torch.testing.assert_close(whole[7][0], mnist.labelled(images[7:8], labels[7:8], data.transform).images[0])
+    inverted = 255 - synthetic.make("mnist", "test")[0][3:4]
+    torch.testing.assert_close(test[3][0], mnist.labelled(inverted, labels[:1], data.transform).images[0])
+    batch, targets = next(iter(torch.utils.data.DataLoader(whole, batch_size=4)))
+    assert batch.shape == (4, 1, 28, 28) and targets.tolist() == labels[:4].tolist()
+
+
+def test_torchvision_is_not_loaded_before_it_is_asked_for():
+    code = "import sys; from exercise_code.labs import mnist, beans; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 @pytest.mark.real_data
