@@ -161,6 +161,7 @@ def _grade(key: AnswerKey, sandbox: Sandbox, content: bytes, prefix: str) -> Gra
         missing=prepared.missing,
         limits=kernel_limits(key.exercise.notebook_timeout_s),
         stubs=key.stubs,
+        released={cell["source"] for cell in key.released["cells"]},
         prefix=prefix,
         timeout=key.exercise.cell_timeout_s,
         log=quiet,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class SandboxedExecute(Execute):
         checks: grade id -> text of the check cell in the source notebook, which the restored cell must equal.
         missing: grade ids that the submission lacks; those cells do not run.
         stubs: grade id of each check -> released text of its task cell, for the second look of `recheck`; none without.
+        released: texts of the cells that students got; a cell that still has one of them is not the student's.
         prefix: how the names of its folders in /tmp begin, so that a caller can find them when this process is killed.
     Attributes:
         suspicions: what a person should look at, in words; never by itself a reason to take points.
@@ -58,11 +59,12 @@ class SandboxedExecute(Execute):
         missing: frozenset[str],
         limits: Limits,
         stubs: Mapping[str, str] | None = None,
+        released: Collection[str] = (),
         prefix: str = "k",
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.stubs = dict(stubs or {})
+        self.stubs, self.released = dict(stubs or {}), frozenset(released)
         self.suspicions: tuple[str, ...] = ()
         self.sandbox, self.warm, self.limits, self.prefix = sandbox, warm, limits, prefix
         self.checks, self.missing = checks, missing
@@ -113,7 +115,7 @@ class SandboxedExecute(Execute):
             return
         code = [cell for cell in nb.cells if cell.cell_type == "code"]
         locked = [cell.source for cell in code if _is_locked(cell)]
-        own = [cell.source for cell in code if not _is_locked(cell)]
+        own = [cell.source for cell in code if not _is_locked(cell) and cell.source not in self.released]
         why = recheck.reasons(own, [*locked, *self.checks.values()])
         if not why:
             return

@@ -5,12 +5,14 @@ made anew for every submission, is copied from a read-only folder to where matpl
 before the kernel has a connection, so before any code of a student.
 """
 
+import gc
 import os
 import shutil
 import sys
 
 
 def main() -> None:
+    gc.disable()  # while there is nothing but imports
     sys.path.pop(0)  # the folder of this file
     fonts, cache = os.environ.pop("KERNEL_FONTS", ""), os.environ.get("MPLCONFIGDIR", "")
     if fonts and cache:
@@ -21,6 +23,8 @@ def main() -> None:
     app = IPKernelApp.instance()
     app.initialize(["--HistoryManager.enabled=False", *sys.argv[1:]])
     del sys.modules["debugpy"]
+    gc.freeze()  # nothing of this becomes garbage
+    gc.enable()
     app.start()
 
 
