@@ -25,7 +25,7 @@ from autograder.cli.options import (
     table,
     tally,
 )
-from autograder.errors import SubmissionError
+from autograder.errors import CourseError, SubmissionError
 
 
 @app.command("collect")
@@ -160,10 +160,16 @@ def score_verb(
     """Score every collected model on the hidden set; a rerun does only what is missing."""
     from autograder.course.manifest import load
     from autograder.grading.batch import Engine
+    from autograder.grading.regrade import outdated
     from autograder.grading.score import score
 
-    where = Engine(engine, workers, address)
-    report = score(load(course), exercise, course_dir, unsafe=unsafe, progress=not quiet, engine=where)
+    where, found = Engine(engine, workers, address), load(course)
+    if count := outdated(found.exercise(exercise), course_dir):
+        raise CourseError(
+            f"{count} submissions of {exercise} were judged on another hidden set or by another scorer; "
+            f"python -m autograder regrade {exercise} shows what changes, and with --yes commits it"
+        )
+    report = score(found, exercise, course_dir, unsafe=unsafe, progress=not quiet, engine=where)
     if report.note:
         say(report.note)
         return

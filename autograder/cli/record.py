@@ -173,3 +173,35 @@ def explain_verb(
     from autograder.records.explain import explain
 
     say("\n".join(explain(load(course), course_dir, student, exercise)))
+
+
+@app.command("regrade")
+def regrade_verb(
+    exercise: Exercise,
+    student: Annotated[str | None, typer.Option("--student", help="Only this student.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Commit it; without this nothing changes.")] = False,
+    unsafe: Unsafe = False,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = None,
+    course: Manifest = COURSE,
+    course_dir: CourseDir = COURSE_DIR,
+    quiet: Quiet = False,
+) -> None:
+    """Grade everything again and show whose grade would change; --yes commits that, by new rows."""
+    from autograder.course.manifest import load
+    from autograder.grading.batch import Engine
+    from autograder.grading.regrade import regrade
+
+    where = Engine(engine, workers, address)
+    found, loud = load(course), not quiet
+    report = regrade(
+        found, exercise, course_dir, student=student, commit=yes, unsafe=unsafe, engine=where, progress=loud
+    )
+    rows = [(row.student, row.old, row.new, "passing changes" if row.passes else "") for row in report.changes]
+    table(("student", "now", "then", ""), rows)
+    for line in report.contradictions:
+        say(f"contradiction: {line}")
+    count = sum(row.passes for row in report.changes)
+    say(f"{len(rows)} students change, {count} of them between passed and not passed; {report.same} stay as they are")
+    say(f"committed, {report.rows} submissions got new rows" if yes else "nothing was changed; --yes commits this")

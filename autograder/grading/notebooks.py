@@ -77,7 +77,7 @@ def autograde(
         if grader is not None:
             made = _Grading(*grader(), save=None)
         else:
-            made = _real(exercise, course_dir, unsafe, engine, stack)
+            made = real_grading(exercise, course_dir, unsafe, engine, stack)
         with engine.open() as pool:
             grade = pool.share(made.grade)  # once for all jobs, with the answer key where it must travel
             kept = {row.id for row in rows} - {row.id for row in waiting}
@@ -94,7 +94,8 @@ class _Grading:
     save: Save | None  # None for stand-ins, of which nbgrader does not hear
 
 
-def _real(exercise: Exercise, course_dir: Path, unsafe: bool, engine: Engine, stack: ExitStack) -> _Grading:
+def real_grading(exercise: Exercise, course_dir: Path, unsafe: bool, engine: Engine, stack: ExitStack) -> _Grading:
+    """How notebooks are graded; nbgrader's gradebook stays open for as long as `stack`."""
     from autograder.grading import answer_key
     from autograder.grading.autograde import grade_job
     from autograder.grading.sandbox import Sandbox

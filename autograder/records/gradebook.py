@@ -212,13 +212,16 @@ class Gradebook(Claims, StaffRecord):
     def add_notebook_result(self, notebook: Notebook) -> bool:
         """Insert the points of a notebook, or ignore them if the same release was graded; True when new."""
         with self._write():
-            new = self._insert("notebook_result", notebook)
-            if new:
-                self._event(notebook.submission_id, f"notebook {notebook.state}", notebook.code, notebook.detail)
-                if notebook.suspicions:
-                    flag = Raised(notebook.submission_id, SUSPECT, "; ".join(notebook.suspicions))
-                    self._flag(flag, AUTOGRADE, notebook.snapshot_sha[:12])
-            return new
+            return self._add_notebook(notebook)
+
+    def _add_notebook(self, notebook: Notebook) -> bool:
+        new = self._insert("notebook_result", notebook)
+        if new:
+            self._event(notebook.submission_id, f"notebook {notebook.state}", notebook.code, notebook.detail)
+            if notebook.suspicions:
+                flag = Raised(notebook.submission_id, SUSPECT, "; ".join(notebook.suspicions))
+                self._flag(flag, AUTOGRADE, notebook.snapshot_sha[:12])
+        return new
 
     def publish(self, submission_ids: Iterable[int]) -> int:
         """Mark those of these submissions that are still `scored` as published; how many."""

@@ -48,15 +48,24 @@ class Grade:
         return self.notebook.points if self.notebook else 0.0
 
 
-def grades(exercise: Exercise, course_dir: Path, book: Gradebook, students: Iterable[str] = ()) -> dict[str, Grade]:
+def grades(
+    exercise: Exercise,
+    course_dir: Path,
+    book: Gradebook,
+    students: Iterable[str] = (),
+    *,
+    judged: tuple[str, str] | None = None,
+) -> dict[str, Grade]:
     """Everybody's grade: `students` in their order, then whoever else handed something in.
 
+    Args:
+        judged: (dataset version, scorer version) of the results to go by; today's when None.
     Raises:
         HiddenSetError: the hidden set's meta.json is damaged.
     """
     from autograder.grading.accuracy import passes
 
-    standings = {row.student: row for row in board(exercise, course_dir, book, final=True).standings}
+    standings = {row.student: row for row in board(exercise, course_dir, book, final=True, judged=judged).standings}
     notebooks = book.notebooks(exercise.id)
     handed_in: dict[str, list[Submission]] = {}
     for submission in book.submissions(exercise.id):

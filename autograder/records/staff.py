@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograder.errors import RecordsError
 from autograder.records.queries import Queries
-from autograder.records.rows import clean, utc_text
+from autograder.records.rows import Notebook, Result, Submission, clean, utc_text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -114,6 +114,16 @@ class Decision:
     created_at: str
 
 
+@dataclass(frozen=True)
+class Regraded:
+    """What a regrade adds to a submission: a verdict (`scored` or `FAILED`) with new results, a notebook, or both."""
+
+    submission_id: int
+    verdict: Submission | None
+    results: tuple[Result, ...]
+    notebook: Notebook | None
+
+
 class StaffRecord(Queries):
     """The staff's part of the record."""
 
@@ -123,6 +133,17 @@ class StaffRecord(Queries):
         raise NotImplementedError
 
     def _event(self, submission_id: int, what: str, code: str = "", detail: str = "") -> None:
+        raise NotImplementedError
+
+    def _move(
+        self, submission_id: int, state: str, code: str = "", detail: str = "", judged_with: str | None = None
+    ) -> None:
+        raise NotImplementedError
+
+    def _insert(self, table: str, row: Any) -> bool:
+        raise NotImplementedError
+
+    def _add_notebook(self, notebook: Notebook) -> bool:
         raise NotImplementedError
 
     def flags(self, exercise: str, *, settled: bool = False) -> list[Flag]:
@@ -180,6 +201,27 @@ class StaffRecord(Queries):
                 (submission_id, flag_id, what, clean(reason), who, utc_text(datetime.now(UTC))),
             )
             self._event(submission_id, what, who, reason)
+
+    def commit_regrade(self, regraded: Iterable[Regraded], who: str) -> None:
+        """Write everything that a regrade found, or nothing."""
+        with self._write():
+            for row in regraded:
+                if row.verdict is not None:
+                    number, verdict = row.submission_id, row.verdict
+                    was = self.submission(number).state
+                    if was != "queued":
+                        self._move(number, "queued", detail=f"regrade by {who}, was {was}")
+                    self._move(number, "running")
+                    if verdict.state == "FAILED":
+                        self._move(number, "FAILED", verdict.code, verdict.detail, verdict.judged_with)
+                    else:
+                        self._move(number, "predicted", judged_with=verdict.judged_with)
+                        for result in row.results:
+                            self._insert("result", result)
+                        self._move(number, "scored", judged_with=verdict.judged_with)
+                if row.notebook is not None:
+                    self._event(row.submission_id, "notebook regraded", who)
+                    self._add_notebook(row.notebook)
 
     def settle(self, flag_id: int, reason: str, who: str) -> list[Flag]:
         """Say that a flag, on both sides of a pair, was looked into; the flags that this closes.

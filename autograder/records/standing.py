@@ -101,8 +101,16 @@ def parts(row: Result | Baseline, split: bool) -> tuple[Part, Part]:
     return whole, whole
 
 
-def board(exercise: Exercise, course_dir: Path, book: Gradebook, *, final: bool | None = None) -> Board:
-    """The board of an exercise. `final`: rank on the private part; by default when the deadline is over.
+def board(
+    exercise: Exercise,
+    course_dir: Path,
+    book: Gradebook,
+    *,
+    final: bool | None = None,
+    judged: tuple[str, str] | None = None,
+) -> Board:
+    """The board of an exercise. `final`: rank on the private part; by default when the deadline is over. `judged`:
+    (dataset version, scorer version) of the results to go by, today's when None.
 
     Raises:
         HiddenSetError: the hidden set's meta.json is damaged.
@@ -118,7 +126,7 @@ def board(exercise: Exercise, course_dir: Path, book: Gradebook, *, final: bool 
     meta = current_meta(exercise, course_dir)
     if spec is None or look is None or meta is None:
         return Board(exercise, None, final, tries=_tries(submissions, {}, look.rank if look else "", True))
-    judged = (meta["version"], SCORER_VERSION)
+    judged = judged or (meta["version"], SCORER_VERSION)
     results = {
         (row.submission_id, row.model_file): row
         for row in book.results(exercise.id)

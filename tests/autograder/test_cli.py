@@ -59,6 +59,7 @@ VERBS = [
     "status",
     "integrity",
     "withdraw",
+    "regrade",
     "explain",
     "demo",
 ]
