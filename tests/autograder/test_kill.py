@@ -4,6 +4,7 @@ The process that is killed is a driver script written here. It runs the product'
 the two steps that read a model, and kills itself at one point by wrapping methods: the product has no hooks.
 """
 
+import json
 import os
 import random
 import signal
@@ -199,3 +200,41 @@ def test_the_real_command_killed_with_real_models_in_the_real_sandbox(tmp_path):
     assert set(states.values()) == {("scored", "")}
     assert by_submission(results) == by_submission(outcome(calm)[1])
     assert_graded_once(folder)
+
+
+def program(*words, **env):
+    """Output of a program of this checkout that has to end well."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=550,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture
+def needs_sandbox():
+    try:
+        Sandbox.detect()
+    except SandboxError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no sandbox here: {error}")
+
+
+@pytest.mark.slow
+def test_twenty_random_kills_lose_nothing_and_grade_nothing_twice(needs_sandbox):
+    shown = program("-m", "tests.autograder.killed_batch", "--kills", "20", "--submissions", "12")
+    assert shown.startswith("20 kills") and "zero lost, zero double" in shown
+
+
+@pytest.mark.slow
+def test_a_small_night_of_strangers_ends_with_a_verdict_for_everybody_and_leaves_nothing(needs_sandbox, tmp_path):
+    words = ("--submissions", "40", "--images", "300")
+    figures = json.loads(program("benchmarks/night.py", *words, TMPDIR=str(tmp_path)))
+    assert figures["verdicts"]["published"] == 36 and sum(figures["verdicts"].values()) == 40
