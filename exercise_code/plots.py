@@ -18,7 +18,7 @@ def _style(axes: Any) -> None:
 
 
 def show_images(images: NDArray, titles: Sequence[str] = (), *, columns: int = 10, wrong: Sequence[bool] = ()) -> Any:
-    """Draw images (N, H, W, C) uint8 in a grid; titles below each, red where `wrong` is set.
+    """Draw images (N, H, W, C) uint8 in a grid; titles above each, red where `wrong` is set.
 
     >>> figure = show_images(np.zeros((3, 8, 8, 3), np.uint8), ["cat", "dog", "cat"], columns=2)
     >>> len(figure.axes)

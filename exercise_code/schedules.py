@@ -27,7 +27,9 @@ class Schedule(Protocol):
     """
 
     @property
-    def per(self) -> Per: ...
+    def per(self) -> Per:
+        """What `step` counts: "epoch" or "step"."""
+        ...
 
     def __call__(self, step: int, /) -> float: ...
 

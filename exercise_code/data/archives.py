@@ -24,6 +24,16 @@ def unpack(archive: Path, kind: str, into: Path, wanted: Callable[[str], Path | 
 
     Raises:
         DatasetError: unreadable archive, or a member that is a link or would land outside `into`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     archive = Path(folder, "photos.zip")
+    ...     with zipfile.ZipFile(archive, "w") as zipped:
+    ...         zipped.writestr("photos/cat.png", b"pixels")
+    ...         zipped.writestr("photos/notes.txt", b"words")
+    ...     unpack(archive, "zip", Path(folder), lambda name: Path(name) if name.endswith(".png") else None)
+    ...     [path.name for path in Path(folder, "photos").iterdir()]
+    ['cat.png']
     """
     try:
         for name, stream in _members(archive, kind):

@@ -164,7 +164,15 @@ def retrieve(urls: Sequence[str], target: Path, *, size: int | None, sha256: str
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, so that two programs never write the same unfinished download."""
+    """Hold a lock file, so that two programs never write the same unfinished download.
+
+    The second waits until the first has left; on Windows nobody waits.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder, "cifar10.lock")):
+    ...     sorted(os.listdir(folder))
+    ['cifar10.lock']
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         try:

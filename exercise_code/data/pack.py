@@ -25,15 +25,32 @@ STAND_IN_PARTS = ("train", "test")
 
 
 def public_name(folder: Path) -> str:
-    """The folder's own name, never its path, as one word that may stand on a public page."""
+    """The folder's own name, never its path, as one word that may stand on a public page.
+
+    >>> public_name(Path("/home/somebody/My photos (new)"))
+    'My-photos-new'
+    """
     return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:64] or "folder"
 
 
 def write_pack(out: Path, data: Images, *, source: str, stand_in: bool) -> None:
     """Write images, labels and their description to the folder `out`; the same input gives the same bytes.
 
+    Args:
+        out: folder, made if it is not there.
+        data: images (N, H, W, C) uint8, labels (N,) integers, names of the classes.
+        source: name of the data set, for the description.
+        stand_in: whether a program drew the images.
+
     Raises:
         DatasetError: more classes than a byte can tell apart, or `out` cannot be written.
+
+    >>> import tempfile
+    >>> data = np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1]), ("cat", "dog")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_pack(Path(folder), data, source="pets", stand_in=False)
+    ...     sorted(os.listdir(folder))
+    ['images.npy', 'labels.npy', 'pack.json']
     """
     images, labels, classes = data
     if len(classes) > 256:

@@ -49,7 +49,11 @@ _announced: set[str] = set()  # stand-ins that this process has already spoken o
 
 @dataclass(frozen=True)
 class Source:
-    """What a notebook trains on: `root` is the verified folder or None, `label` is its name in results."""
+    """What a notebook trains on: `root` is the verified folder or None, `label` is its name in results.
+
+    >>> Source("mnist", None, stand_in=True, label="mnist stand-in").label
+    'mnist stand-in'
+    """
 
     name: str
     root: Path | None
@@ -64,6 +68,11 @@ def locate(name: str, parts: Sequence[str] = ("train",)) -> Path:
     Raises:
         MissingDataset: no folder holds these parts.
         DatasetError: unknown name or part, or a folder with a truncated, wrong or missing file.
+
+    >>> locate("cifar100")      # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    exercise_code.data.errors.DatasetError: expected a data set out of ..., got 'cifar100'. Did you mean 'cifar10'?
     """
     info, parts = _request(name, parts)
     lacks = []
@@ -91,6 +100,11 @@ def fetch(name: str, parts: Sequence[str] = ("train",), *, offline: bool | None 
         MissingDataset: not here and offline.
         DownloadError: not here and no mirror answered.
         DatasetError: as `locate`, or every mirror that answered sent a wrong file.
+
+    >>> fetch("cifar10", ["dev"])
+    Traceback (most recent call last):
+    ...
+    exercise_code.data.errors.DatasetError: cifar10: expected parts out of train, test, got 'dev'. Choose one of them.
     """
     info, parts = _request(name, parts)
     target = registry_path().parent / info.folders[0]
@@ -133,6 +147,15 @@ def fetch_or_stand_in(
 
     Raises:
         DatasetError: as `fetch`, or the data set is out of reach and has no stand-in.
+
+    >>> from contextlib import redirect_stdout
+    >>> from unittest.mock import patch
+    >>> with tempfile.TemporaryDirectory() as folder, redirect_stdout(None):      # a course folder without data
+    ...     elsewhere = {"DATASETS_REGISTRY": shutil.copy(registry_path(), folder), "DATASETS_DIR": folder}
+    ...     with patch.dict(os.environ, elsewhere):
+    ...         source = fetch_or_stand_in("mnist", offline=True)
+    >>> source.stand_in, source.label
+    (True, 'mnist stand-in')
     """
     info, parts = _request(name, parts)
     try:
@@ -157,6 +180,10 @@ def download_archive(url: str, folder: Path, *, progress: bool = True) -> Path:
 
     Raises:
         DatasetError: offline, unreachable, not an archive, or a member that would land outside `folder`.
+
+    >>> with tempfile.TemporaryDirectory() as folder:      # it is here already, so nothing is asked of the network
+    ...     download_archive("https://example.org/photos.zip", Path(folder)) == Path(folder)
+    True
     """
     folder = Path(folder)
     if folder.exists():

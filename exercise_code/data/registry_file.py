@@ -74,7 +74,11 @@ _OPTIONAL: dict[str, type] = {"size": int, "sha256": str}
 
 
 def registry_path() -> Path:
-    """Return the registry file: DATASETS_REGISTRY, else datasets/registry.toml beside the package."""
+    """Return the registry file: DATASETS_REGISTRY, else datasets/registry.toml beside the package.
+
+    >>> registry_path().suffix
+    '.toml'
+    """
     given = os.environ.get("DATASETS_REGISTRY")
     if given:
         return Path(given).expanduser().absolute()
@@ -86,6 +90,10 @@ def load_registry(path: Path | str | None = None) -> dict[str, DatasetInfo]:
 
     Raises:
         DatasetError: unreadable file, unknown or missing key, wrong type, malformed checksum, unsafe path.
+
+    >>> registry = load_registry()
+    >>> registry["cifar10"].shape, registry["cifar10"].counts["train"]
+    ((32, 32, 3), 50000)
     """
     path = registry_path() if path is None else Path(path)
     try:

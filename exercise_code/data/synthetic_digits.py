@@ -88,7 +88,10 @@ def draw(rng: np.random.Generator, labels: NDArray) -> NDArray:
         labels: (N,) int64 in 0..9.
 
     Returns:
-        (N, 28, 28, 1) uint8.
+        (N, 28, 28, 1) uint8; the same generator and labels give the same bytes on every machine.
+
+    >>> draw(np.random.default_rng(0), np.array([2, 0])).shape
+    (2, 28, 28, 1)
     """
     count = len(labels)
     tables, first, number = _tables()

@@ -16,6 +16,11 @@ def distance_table(outlines: list[NDArray], *, closed: bool) -> NDArray:
     Args:
         outlines: polylines (K, 2) of corners (x, y), y downwards.
         closed: they are polygons; cells inside an odd number of them get a negative distance.
+
+    >>> square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    >>> table = distance_table([square], closed=True)
+    >>> table.shape, round(float(table[CELLS // 2, CELLS // 2]), 1)      # the middle, 1 away from the nearest edge
+    ((128, 128), -1.0)
     """
     axis = (np.arange(CELLS) + 0.5) / CELLS * 2 * EXTENT - EXTENT
     y, x = np.meshgrid(axis, axis, indexing="ij")
@@ -42,6 +47,10 @@ def look_up(tables: NDArray, which: NDArray, x: NDArray, y: NDArray) -> NDArray:
 
     Returns:
         (N, H, W).
+
+    >>> tables = np.stack([np.zeros((CELLS, CELLS)), np.ones((CELLS, CELLS))])
+    >>> look_up(tables, np.array([1, 0]), np.zeros((2, 1, 1)), np.zeros((2, 1, 1))).ravel().tolist()
+    [1.0, 0.0]
     """
     scale = np.float32(CELLS / (2 * EXTENT))
     column = np.clip(x * scale + CELLS // 2, 0, CELLS - 1).astype(np.int32)
@@ -50,7 +59,11 @@ def look_up(tables: NDArray, which: NDArray, x: NDArray, y: NDArray) -> NDArray:
 
 
 def cosine_basis(size: int, modes: int) -> NDArray:
-    """Cosines of 0, 1/2, 1, ... waves over `size` pixels, mean square about 1, in steps of 1/64: (size, modes)."""
+    """Cosines of 0, 1/2, 1, ... waves over `size` pixels, mean square about 1, in steps of 1/64: (size, modes).
+
+    >>> cosine_basis(2, 2).tolist()
+    [[1.0, 1.0], [1.0, -1.0]]
+    """
     pixel = (np.arange(size) + 0.5) / size
     basis = np.cos(np.pi * np.outer(pixel, np.arange(modes)))
     basis[:, 1:] *= np.sqrt(2)
@@ -62,6 +75,10 @@ def blend(modes: NDArray, basis: NDArray) -> NDArray:
 
     Factors are rounded to small multiples of powers of two, so that the sums are exact: they do not depend on the
     order in which some linear algebra library adds.
+
+    >>> modes = np.array([[0.5, 0.25], [0.0, 0.0]])      # a mean of 0.5 and half a wave to the right
+    >>> blend(modes, cosine_basis(2, 2)).tolist()
+    [[0.75, 0.25], [0.75, 0.25]]
     """
     rows = np.rint(basis @ (np.rint(modes * 4096) / 4096) * 4096) / 4096
     return rows @ basis.T

@@ -27,8 +27,19 @@ def write_layout(
 
     All of it is written or nothing, and nothing is overwritten.
 
+    Args:
+        name: "cifar10", "mnist" or "beans", which chooses the layout.
+        part: "train" or "test".
+        images: (N, H, W, C) uint8.
+        labels: (N,) integers, counted from 0.
+        classes: their names.
+
     Raises:
         DatasetError: a file or folder of that name is there already, or the folder cannot be written.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_layout("cifar10", "test", np.zeros((1, 32, 32, 3), np.uint8), np.array([0]), ("cat",), Path(folder))
+    ['batches.meta.txt', 'test_batch.bin']
     """
     try:
         out.mkdir(parents=True, exist_ok=True)

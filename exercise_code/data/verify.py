@@ -22,6 +22,10 @@ def holds(folder: Path, info: DatasetInfo, part: str) -> bool:
     Raises:
         IncompleteDataset: some files of the part are there and some are not.
         DatasetError: a file is truncated or wrong, or the class folders are not those of the registry.
+
+    >>> from exercise_code.data.registry_file import load_registry
+    >>> holds(Path("no such folder"), load_registry()["mnist"], "train")
+    False
     """
     if info.layout == "class-folders":
         return _holds_class_folders(folder, info, part)
@@ -86,7 +90,12 @@ def _verify(path: Path, file: FileInfo, info: DatasetInfo, part: str) -> None:
 
 
 def remedy(info: DatasetInfo, parts: Sequence[str]) -> str:
-    """Return the sentence that tells how to get `parts`."""
+    """Return the sentence that tells how to get `parts`.
+
+    >>> from exercise_code.data.registry_file import load_registry
+    >>> remedy(load_registry()["cifar10"], ["train"])      # doctest: +ELLIPSIS
+    'To get it: python -m exercise_code.data.registry download cifar10 --part train (... MB), or set DATASETS_DIR to ...'
+    """
     size = sum(download.size or 0 for download in info.downloads if set(download.parts) & set(parts))
     wanted = " ".join(f"--part {part}" for part in parts)
     return (

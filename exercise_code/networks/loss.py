@@ -28,9 +28,11 @@ class Loss:
         return self.forward(y_out, y_truth)
 
     def forward(self, y_out: NDArray, y_truth: NDArray) -> float:
+        """Return the mean loss of outputs y_out (N, ...) against targets y_truth (N, ...) or labels (N,)."""
         raise NotImplementedError
 
     def backward(self, y_out: NDArray, y_truth: NDArray) -> NDArray:
+        """Return the gradient of `forward` with respect to y_out, in its shape and dtype, as a new array."""
         raise NotImplementedError
 
 
