@@ -71,12 +71,14 @@ def plot_losses(solvers: Mapping[str, Any]) -> Any:
 def plot_search(trials: Sequence[Any], x: str, y: str | None = None, *, log: bool = True) -> Any:
     """Validation accuracy of every trial against one hyper-parameter, or over a plane of two (colour = accuracy).
 
-    Diverged trials are drawn as crosses.
+    Diverged trials are drawn as crosses, without an accuracy at the foot of the picture.
 
     >>> from exercise_code.hyperparameter_tuning import Trial
     >>> trials = [Trial({"learning_rate": lr}, 1.0, accuracy, 0.5, 3) for lr, accuracy in ((1e-3, 0.4), (1e-2, 0.5))]
-    >>> plot_search(trials, "learning_rate").axes[0].texts[0].get_text()
-    'best 50.0 %'
+    >>> trials.append(Trial({"learning_rate": 1.0}, float("nan"), float("nan"), 0.5, 1))
+    >>> axes = plot_search(trials, "learning_rate").axes[0]
+    >>> axes.texts[0].get_text(), axes.get_legend().get_texts()[0].get_text()
+    ('best 50.0 %', 'diverged')
     """
     import matplotlib.pyplot as plt
 
@@ -85,24 +87,24 @@ def plot_search(trials: Sequence[Any], x: str, y: str | None = None, *, log: boo
     accuracy = np.array([100 * trial.val_accuracy for trial in trials])
     alive = np.isfinite(accuracy)
     if y is None:
-        axes.scatter(xs[alive], accuracy[alive], color=GOOD, s=45, zorder=3)
+        ys = np.where(alive, accuracy, 0)
+        axes.scatter(xs[alive], ys[alive], color=GOOD, s=45, zorder=3)
         axes.set(ylabel="validation accuracy (%)")
     else:
         ys = np.array([trial.config[y] for trial in trials], dtype=float)
         dots = axes.scatter(xs[alive], ys[alive], c=accuracy[alive], cmap="viridis", s=90, edgecolor="white", zorder=3)
-        axes.scatter(xs[~alive], ys[~alive], marker="x", color=BAD, label="diverged")
         figure.colorbar(dots, label="validation accuracy (%)")
         axes.set(ylabel=y)
         if log:
             axes.set_yscale("log")
-        if (~alive).any():
-            axes.legend(frameon=False)
+    if (~alive).any():
+        axes.scatter(xs[~alive], ys[~alive], marker="x", color=BAD, label="diverged", zorder=3)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0, handletextpad=0)
     if alive.any():
         best = int(np.nanargmax(accuracy))
-        value = accuracy[best] if y is None else ys[best]
         axes.annotate(
             f"best {accuracy[best]:.1f} %",
-            (xs[best], value),
+            (xs[best], ys[best]),
             xytext=(0, 9),
             ha="center",
             textcoords="offset points",

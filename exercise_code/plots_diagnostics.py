@@ -1,6 +1,6 @@
 """Figures for the diagnostics; every function returns the matplotlib Figure and imports matplotlib when it is called."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -232,3 +232,57 @@ def plot_learning_curve(curve: LearningCurve, *, human: float | None = None, val
     _style(axes)
     figure.tight_layout()
     return figure
+
+
+def plot_update_ratios(ratios: Mapping[str, Sequence[float]], *, every: int = 10) -> Any:
+    """Size of the updates relative to the weights over training, a line per weight matrix, with the healthy range shaded.
+
+    Args:
+        ratios: name -> one number per measured step, as `exercise_code.callbacks.UpdateRatio` keeps them.
+        every: steps between two numbers, the callback's setting.
+
+    >>> figure = plot_update_ratios({"W1": [1e-2, 3e-3], "W2": [2e-3, 1e-3]})
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['W1', 'W2', 'about right']
+    """
+    figure, axes = _over_steps(ratios, every, "update / weights", "Size of an update relative to the weights")
+    axes.axhspan(3e-4, 3e-3, color=GOOD, alpha=0.12, linewidth=0)
+    axes.annotate("about right", (0.01, 1e-3), xycoords=("axes fraction", "data"), va="center", color=GOOD, fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def plot_gradient_norms(norms: Mapping[str, Sequence[float]], *, every: int = 10) -> Any:
+    """Norm of the gradient of each weight matrix over training; lines that drift apart vanish or explode with depth.
+
+    Args:
+        norms: name -> one number per measured step, as `exercise_code.callbacks.GradientNorms` keeps them; only weight
+            matrices W1, W2, ... are drawn.
+        every: steps between two numbers, the callback's setting.
+
+    >>> figure = plot_gradient_norms({"W2": [1.0, 2.0], "b1": [0.3, 0.3], "W1": [0.1, 0.2]})
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['W1', 'W2']
+    """
+    matrices = {name: values for name, values in norms.items() if name.startswith("W")}
+    figure, axes = _over_steps(matrices, every, "norm of the gradient", "Gradients layer by layer")
+    figure.tight_layout()
+    return figure
+
+
+def _over_steps(series: Mapping[str, Sequence[float]], every: int, ylabel: str, title: str) -> tuple[Any, Any]:
+    """A line per name on a logarithmic axis, from dark (W1) to light (the last layer), named at its right end."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4))
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(series)))
+    in_order = sorted(series.items(), key=lambda item: (len(item[0]), item[0]))  # W2 before W10
+    for (name, values), colour in zip(in_order, colours, strict=True):
+        axes.plot(every * np.arange(len(values)), values, color=colour, linewidth=1.4)
+        end = (every * (len(values) - 1), values[-1])
+        axes.annotate(name, end, xytext=(5, 0), textcoords="offset points", va="center", color=colour, fontsize=9)
+    axes.set_yscale("log")
+    axes.set(xlabel="step", ylabel=ylabel)
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    _style(axes)
+    return figure, axes

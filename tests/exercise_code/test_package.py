@@ -43,6 +43,7 @@ WITHOUT_EXAMPLES = {
     "exercise_code.hyperparameter_tuning": "tests of its own; examples where they are quick",
     "exercise_code.jobs": "starts processes",
     "exercise_code.child_process": "starts processes",
+    "exercise_code.limited_child": "limits the process it runs in",
     "exercise_code.data.download": "needs the network",
 }
 EXPLAINED = [m for m in MODULES if not m.startswith(tuple(WITHOUT_EXAMPLES))]
