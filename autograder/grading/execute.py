@@ -21,7 +21,7 @@ from nbformat import NotebookNode, from_dict
 from nbgrader.preprocessors import Execute
 
 from autograder.errors import SandboxError
-from autograder.grading import recheck
+from autograder.grading import control_groups, recheck
 from autograder.grading.kernel import SandboxedKernelManager, kernel_argv
 from autograder.grading.process_tree import Watch, kill_tree
 from autograder.grading.sandbox import Limits, Sandbox
@@ -73,6 +73,7 @@ class SandboxedExecute(Execute):
         self.failure: SandboxError | None = None
         self._status: dict[int, str] = {}
         self._left = MAX_OUTPUT_BYTES
+        self._group: control_groups.Group | None = None
         self.record_timing = False  # wall-clock times would make two runs differ
         self.store_widget_state = False
         self.skip_cells_with_tag = ""
@@ -189,6 +190,7 @@ class SandboxedExecute(Execute):
                     raise SandboxError(f"the kernel does not start in the sandbox: {error}; {tail}") from error
             if os.geteuid() == 0:  # the sockets exist; from now on the kernel can neither replace nor add a file
                 os.chown(folder, 0, 0)
+            self._group = control_groups.of(pid)
             self._watches = [  # an ordinary user's kernel can, within this size
                 self.sandbox.watch(pid, self.limits),
                 Watch(pid, lambda _: "files" if _size(folder) > _FOLDER_BYTES else None, interval_s=0.5),
@@ -226,6 +228,8 @@ class SandboxedExecute(Execute):
 
     def _why_dead(self, otherwise: Stop | None = None) -> Stop:
         reason = next((watch.reason for watch in self._watches if watch.reason), None)
+        if reason is None and self._group is not None and self._group.ran_out():
+            reason = "memory"  # the system was faster than the watchdog
         messages = {
             "timeout": f"the whole notebook took longer than {self.limits.wall_s:.0f} s",
             "memory": f"the notebook used more than {self.limits.memory_bytes >> 20} MB of memory",

@@ -26,6 +26,7 @@ from autograder.grading.sandbox import Limits, Mount, Sandbox
 from autograder.grading.warm import COURSE, Warm
 
 _SCRIPT = Path(__file__).with_name("kernel_inside.py")
+_FIGURES = Path(__file__).with_name("kernel_figures.py")
 _FONTS = "/fonts"
 # the largest message that the kernel may send us; ipykernel joins 0.2 s of printing in one
 _MESSAGE_BYTES = 64_000_000
@@ -54,6 +55,7 @@ def kernel_argv(sandbox: Sandbox, warm: Warm, sockets: Path, scratch: Path, limi
     home = "/tmp" if sandbox.is_safe else str(scratch)
     mounts = [
         Mount(_SCRIPT, "/kernel.py"),
+        Mount(_FIGURES, f"/figures/{_FIGURES.name}"),
         Mount(warm.course, COURSE),
         Mount(sockets, str(sockets), writable=True),
     ]
@@ -63,7 +65,8 @@ def kernel_argv(sandbox: Sandbox, warm: Warm, sockets: Path, scratch: Path, limi
         "EXERCISE_FAST": "1",
         "DATASETS_OFFLINE": "1",
         "DATASETS_CACHE": "off",
-        "MPLBACKEND": "agg",
+        "MPLBACKEND": f"module://{_FIGURES.stem}",
+        "KERNEL_FIGURES": f"/figures/{_FIGURES.name}",
         "MPLCONFIGDIR": f"{home}/.matplotlib",
         "IPYTHONDIR": f"{home}/.ipython",
         "JUPYTER_RUNTIME_DIR": f"{home}/.jupyter",

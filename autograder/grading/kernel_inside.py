@@ -14,6 +14,7 @@ import sys
 def main() -> None:
     gc.disable()  # while there is nothing but imports
     sys.path.pop(0)  # the folder of this file
+    sys.path.append(os.path.dirname(os.environ.pop("KERNEL_FIGURES")))
     fonts, cache = os.environ.pop("KERNEL_FONTS", ""), os.environ.get("MPLCONFIGDIR", "")
     if fonts and cache:
         shutil.copytree(fonts, cache, dirs_exist_ok=True)
