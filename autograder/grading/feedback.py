@@ -163,9 +163,11 @@ def _convert(
     with nbgrader_session(course_dir, exercise.id) as session:
         session.config.CourseDirectory.autograded_directory = str(scratch / "shown")
         session.config.CourseDirectory.feedback_directory = str(scratch / "pages")
-        session.config.HTMLExporter.sanitize_html = True  # a person of staff may open it
+        session.config.SanitizeHTML.enabled = True
         session.coursedir.update_config(session.config)
         converter = GenerateFeedback(coursedir=session.coursedir, config=session.config, log=session.log, force=True)
+        # what a student wrote into a text cell runs in nobody's browser
+        converter.preprocessors = ["nbconvert.preprocessors.sanitize.SanitizeHTML", *converter.preprocessors]
         try:
             converter.start()
         except NbGraderException as error:

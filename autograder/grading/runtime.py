@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -79,8 +80,11 @@ def can_disable_user_namespaces() -> bool:
     return "--disable-userns" in shown.stdout + shown.stderr
 
 
-# joins the control group while it is still the grader, then opens the filter of system calls
-_ENTER = """[ -z "$1" ] || echo $$ >"$1" || exit 125; exec {fd}<"$2"; shift 2; exec "$@" """
+# ends when the grader has died meanwhile; joins the control group while it is still the grader, then opens the filter of
+# system calls
+_ENTER = (
+    """[ "$PPID" = "$3" ] || exit 125; [ -z "$1" ] || echo $$ >"$1" || exit 125; exec {fd}<"$2"; shift 3; exec "$@" """
+)
 
 
 def entry(path: str, group: Path | None, filter_fd: int) -> list[str]:
@@ -90,9 +94,12 @@ def entry(path: str, group: Path | None, filter_fd: int) -> list[str]:
         filter_fd: 3 to 9 (a shell knows no others), and none that is passed on.
 
     The first process's environment can be read inside through /proc, so bubblewrap itself starts with none; a
-    grader that runs in the background ignores SIGINT, and a kernel must not inherit that.
+    grader that runs in the background ignores SIGINT, and a kernel must not inherit that. Whoever asks for this must be
+    the process that then starts it, and it ends with that process from its first moment on: bubblewrap's own
+    --die-with-parent comes some milliseconds later.
     """
-    clean = ["/usr/bin/env", "-i", "--default-signal", f"PATH={path}"]
+    setpriv = shutil.which("setpriv", path=path) or "setpriv"
+    clean = [setpriv, "--pdeathsig", "KILL", "/usr/bin/env", "-i", "--default-signal", f"PATH={path}"]
     return [
         *clean,
         "/bin/sh",
@@ -101,6 +108,7 @@ def entry(path: str, group: Path | None, filter_fd: int) -> list[str]:
         "sandbox",
         str(group or ""),
         system_calls.program_path(),
+        str(os.getpid()),
     ]
 
 
