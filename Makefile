@@ -46,6 +46,7 @@ bench: setup
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_searchers.py --quick
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_leaderboard.py
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_grading.py --quick
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_notebooks.py --quick
 
 # Rewrites exercises/ from solutions/ and exercise_code/; commit the result together with its source.
 release: setup
