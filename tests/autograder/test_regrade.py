@@ -10,12 +10,12 @@ import pytest
 
 from autograder import __main__ as cli
 from autograder.course.manifest import load
-from autograder.errors import RecordsError, SandboxError
+from autograder.errors import RecordsError
 from autograder.grading import notebooks
 from autograder.grading.autograde import Graded, NotebookResult, TaskResult
+from autograder.grading.judge import Judged
 from autograder.grading.regrade import outdated, regrade
-from autograder.grading.sandbox import Sandbox
-from autograder.grading.score import score
+from autograder.grading.score import Tools, score
 from autograder.records.gradebook import Gradebook
 from autograder.records.grades import grades
 from autograder.records.rows import Notebook
@@ -23,15 +23,25 @@ from autograder.records.withdraw import withdraw
 from tests.autograder import small_course
 from tests.autograder.small_course import CLASSES, EXERCISE, SIZE, make_course, tiny_model
 
+MODELS = {tiny_model(seed): seed for seed in range(3)}
+
+
+def answers(inputs, seed):
+    """What a tiny model says, uint8 (N,)."""
+    weights = np.random.default_rng(seed).normal(size=(CLASSES, CLASSES)).astype(np.float32)
+    return (inputs.reshape(SIZE, CLASSES) / np.float32(255) @ weights).argmax(1).astype(np.uint8)
+
 
 @pytest.fixture
-def folder(tmp_path):
-    """Three scored students."""
-    try:
-        Sandbox.detect()
-    except SandboxError as error:
-        pytest.skip(f"no sandbox here: {error}")
-    made = make_course(tmp_path / "small", [(name, tiny_model(i)) for i, name in enumerate(("anna", "ben", "cleo"))])
+def folder(tmp_path, monkeypatch):
+    """Three scored students; models answer without a sandbox."""
+
+    def tools(path, *_):
+        inputs = np.load(path)
+        return Tools(lambda data, contract: Judged(CLASSES**2, answers(inputs, MODELS[data])), True)
+
+    monkeypatch.setattr("autograder.grading.score._real_tools", tools)
+    made = make_course(tmp_path / "small", list(zip(("anna", "ben", "cleo"), MODELS, strict=True)))
     score(load(made / "course.toml"), EXERCISE, made / "course", progress=False)
     return made
 
@@ -44,8 +54,7 @@ def another_hidden_set(folder):
     """Labels that the weights of anna's model answer, and nobody else's."""
     hidden = folder / "course" / "hidden" / EXERCISE
     inputs = np.load(hidden / "inputs.npy")
-    weights = np.random.default_rng(0).normal(size=(CLASSES, CLASSES)).astype(np.float32)
-    labels = (inputs.reshape(SIZE, CLASSES) / np.float32(255) @ weights).argmax(1).astype(np.uint8)
+    labels = answers(inputs, 0)
     np.save(hidden / "labels.npy", labels)
     meta = json.loads((hidden / "meta.json").read_text())
     meta["version"] = hashlib.sha256(inputs.tobytes() + labels.tobytes()).hexdigest()[:12]
