@@ -326,10 +326,15 @@ def seen_inside(box: Sandbox, argv, mounts, limits: Limits, script: Path) -> lis
     roomy = Limits(**{**limits.__dict__, "output_bytes": 200_000_000})
     done = box.run([*argv[:3], runtime, *argv[3:]], mounts=swapped, limits=roomy)
     assert done.reason == "ok", done.stderr_tail
+    return read_spy(done.stdout)
+
+
+def read_spy(output: bytes) -> list[tuple[str, bytes]]:
+    """(name, content) of everything that the spy has shown."""
     words, at = [], 0
-    while at < len(done.stdout):
-        (length,) = struct.unpack_from("<Q", done.stdout, at)
-        words.append(done.stdout[at + 8 : at + 8 + length])
+    while at < len(output):
+        (length,) = struct.unpack_from("<Q", output, at)
+        words.append(output[at + 8 : at + 8 + length])
         at += 8 + length
     return [(os.fsdecode(name), data) for name, data in zip(words[::2], words[1::2], strict=True)]
 
