@@ -5,11 +5,13 @@ label outside its file, no file outside the course folder, no process left, the 
 as they were.
 """
 
+import base64
 import csv
 import hashlib
 import io
 import json
 import os
+import re
 import stat
 import uuid
 import zipfile
@@ -22,6 +24,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from autograder.course.manifest import Course, Exercise, HiddenSetSpec, ModelContract, Task
 from autograder.errors import SandboxError
@@ -135,9 +138,23 @@ def holding(labels, folder, allowed=()):
             data += b"".join(
                 archive.read(info) for info in archive.infolist() if not info.flag_bits & 1 and info.file_size < SMALL
             )
+        data += hidden_in(data)
         if any(needle in data for needle in needles):
             found.append(path)
     return found
+
+
+def hidden_in(data):
+    """What images and base64 of a file hold: outputs of notebooks, figures of a page."""
+    more = [data]
+    for text in re.findall(rb"[A-Za-z0-9+/=\\n]{64,}", data):
+        with suppress(ValueError):
+            more.append(base64.b64decode(text.replace(b"\\n", b"")))
+    shown = more[1:]
+    for part in more:
+        with suppress(OSError, ValueError, SyntaxError), Image.open(io.BytesIO(part)) as image:
+            shown.append(np.asarray(image.convert("L")).tobytes())
+    return b"".join(shown)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Nothing of the hidden labels in any bundle, notebook, site, log, database or sandbox: searched by content."""
 
+import base64
 import csv
 import io
 import json
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from autograder import __main__ as cli
 
@@ -55,6 +57,7 @@ def test_after_a_whole_term_the_labels_are_in_one_file_only(house, box, tools, t
     run("score", "02_main", "--quiet")
     run("autograde", "02_main", "--quiet")
     run("publish", "--roster", str(roster), "--out", str(site))
+    run("feedback", "02_main")
     run("export", "--roster", str(roster), "--out", str(tmp_path / "grades.csv"))
     run("status", "02_main")
     shown = capfd.readouterr()
@@ -82,7 +85,11 @@ def test_after_a_whole_term_the_labels_are_in_one_file_only(house, box, tools, t
     # the search finds what is there: labels put into a notebook, a page and an archive by mistake
     (site / "index.html").write_text(",".join(map(str, house.labels)))
     (root / "exercises/02_main/extra.npy").write_bytes(house.labels.astype("<i4").tobytes())
+    picture = io.BytesIO()
+    Image.fromarray(house.labels.reshape(20, -1)).save(picture, "PNG")
+    (site / "figure.png").write_bytes(picture.getvalue())
+    (course_dir / "output.json").write_text(json.dumps({"image/png": base64.b64encode(picture.getvalue()).decode()}))
     with zipfile.ZipFile(course_dir / "bundles" / "02_main.zip", "a", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("oops", house.labels.tobytes())
     found = tools.holding(house.labels, tmp_path, allowed={secret, house_labels, *answers})
-    assert {path.name for path in found} == {"index.html", "extra.npy", "02_main.zip"}
+    assert {path.name for path in found} == {"index.html", "extra.npy", "02_main.zip", "figure.png", "output.json"}
