@@ -3,9 +3,6 @@
 import json
 import os
 import re
-import threading
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from fractions import Fraction
 
@@ -18,7 +15,6 @@ from autograder.grading import hidden_set
 from autograder.grading import predict as predict_module
 from autograder.grading.accuracy import NO_CLASS, count_correct, passes
 from autograder.grading.runtime import runtime_roots
-from autograder.intake.collect import collect
 from autograder.records.export import scores_bytes
 from autograder.records.gradebook import Gradebook
 
@@ -312,43 +308,6 @@ def test_asking_the_scorer_again_and_again_ends_with_the_quota(house, models, to
     house.hand_in("oracle", model__onnx=models.then(helper.make_node("Neg", ["z"], ["y"])))
     house.collect(now=start + timedelta(days=1))
     assert [row.state for row in house.rows("oracle")].count("queued") == 4  # a new day
-
-
-@pytest.mark.attack(28, verdict="REJECTED(quota), exactly")
-def test_fifty_hand_ins_at_the_same_instant_keep_the_quota_exact(house, tools):
-    house.with_exercise(quota=Quota(per_day=3, total=5))
-    house.hand_in("mallory")
-    owner = house.students["mallory"]
-    drops = [house.root / "drop" / str(number) for number in range(50)]
-    for number, drop in enumerate(drops):
-        drop.mkdir()
-        (drop / f"{owner}.zip").write_bytes(tools.pack(house.files(owner, model__onnx=bytes([number]))))
-    roster = house.root / "roster.csv"
-    roster.write_text(f"student_id,name\n{owner},Mallory\n")
-    start = threading.Barrier(len(drops))
-
-    def take(drop):
-        start.wait()
-        return (
-            collect(
-                house.course,
-                house.exercise.id,
-                drop,
-                roster,
-                house.course_dir,
-                tools.DUE - timedelta(days=2),
-                progress=False,
-            )
-            .rows[0]
-            .outcome
-        )
-
-    with ThreadPoolExecutor(len(drops)) as pool:
-        outcomes = Counter(pool.map(take, drops))
-    assert outcomes == {"queued": 3, "REJECTED": 47}
-    with Gradebook(house.course_dir) as book:
-        rows = book.submissions(house.exercise.id, owner)
-    assert Counter((row.state, row.code) for row in rows) == {("queued", ""): 3, ("REJECTED", "quota"): 47}
 
 
 @pytest.mark.attack(29, 30, verdict="before the deadline only a half is shown, after it the other ranks")
