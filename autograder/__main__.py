@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -12,6 +13,7 @@ from autograder.errors import CourseError
 from autograder.records.rows import clean
 
 INTERRUPTED = 130  # 128 + SIGINT
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,6 +30,13 @@ def main(argv: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        return _error(
+            f"{error.filename or 'a file'}: {error.strerror}; free some space and run the same verb again, it does only "
+            "what is missing"
+        )
     except Exception as error:
         if not hasattr(error, "format_message"):  # not a usage error: a bug, which keeps its traceback
             raise

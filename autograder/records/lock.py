@@ -31,8 +31,9 @@ def coordinator(course_dir: Path) -> Iterator[None]:
             raise RecordsError(
                 f"another grading run works on {course_dir} (process {holder}); wait until it ends"
             ) from None
-        os.truncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # only told to whoever finds it held; a full disk must not stop a reader
+            os.truncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(handle)
