@@ -103,8 +103,8 @@ def in_child(
 
     Args:
         timeout: seconds after which the child is killed.
-        setup: called first, in the child.  A forked child that does not get through it in 30 s is replaced: a copy of a
-            process with threads can inherit a lock that nobody is left to release.
+        setup: called first, in the child.  A forked child that does not get through it in 30 s, and is not just waiting for a
+            core, is replaced: a copy of a process with threads can inherit a lock that nobody is left to release.
 
     Raises:
         JobTimeout: it took longer.
@@ -211,24 +211,33 @@ def _read_message(reader: int, pid: int, timeout: float | None) -> tuple[str, by
         passed = time.monotonic() - begin
         if timeout is not None and passed >= timeout:
             return "late", b""
-        if not received and passed >= START_SECONDS:
+        if not received and passed >= START_SECONDS and not _wants_to_run(pid):
             return "stuck", b""
         wait = 0.5 if timeout is None else min(0.5, timeout - passed)
-        if poller.poll(wait * 1000 + 1):
+        ended = _has_ended(pid)  # asked before the pipe: all that a child has sent is in it when the child has ended
+        if poller.poll(0 if ended else wait * 1000 + 1):
             chunk = os.read(reader, 1 << 20)
             received += chunk
             if len(received) >= 9 and len(received) == 9 + int.from_bytes(received[1:9], "little"):
                 return "message", bytes(received[9:])
-            if not chunk and _has_ended(pid):
+            if not chunk and ended:
                 return "ended", b""
             if not chunk:
                 time.sleep(0.001)  # the pipe closes a moment before the process has ended
-        elif _has_ended(pid):
+        elif ended:
             return "ended", b""
 
 
 def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _wants_to_run(pid: int) -> bool:
+    """Whether a process waits for a core or a disk, as on a very busy machine, and not for a lock; False if nobody knows."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "RD"
+    except OSError:
+        return False
 
 
 def _be_child(parent: int, writer: int, function: Callable[[], Any], setup: Callable[[], None] | None) -> None:

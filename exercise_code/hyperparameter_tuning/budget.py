@@ -1,8 +1,9 @@
 """What a search may use up."""
 
+import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from exercise_code.hyperparameter_tuning.searcher import positive_int
@@ -16,7 +17,7 @@ class Budget:
     after them, and those that run are finished.  Seconds of interrupted runs of a search count too.
 
     Raises:
-        ValueError: a limit that is zero, negative or not a number.
+        ValueError: a limit that is zero, negative or not a number, or an unknown name.
     """
 
     trials: int | None = None
@@ -37,5 +38,11 @@ class Budget:
         if isinstance(budget, Budget):
             return budget
         if isinstance(budget, Mapping):
+            known = [limit.name for limit in fields(cls)]
+            for name in budget:
+                if name not in known:
+                    near = difflib.get_close_matches(str(name), known, n=1)
+                    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+                    raise ValueError(f"budget: unknown limit {name!r}: {hint}")
             return cls(**budget)
         return cls(trials=budget)

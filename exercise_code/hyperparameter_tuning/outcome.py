@@ -1,5 +1,6 @@
 """What a search hands back: its results, the best of them, and a table."""
 
+import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,12 +47,43 @@ class TuneResult:
         return as_rows(self.results)
 
     def table(self) -> Any:
-        """`rows()` as a pandas DataFrame if pandas is installed, otherwise the list itself."""
+        """`rows()` as a pandas DataFrame if pandas is installed, otherwise as a list that prints as a table."""
         try:
             import pandas
         except ImportError:
-            return self.rows()
+            return Rows(self.rows())
         return pandas.DataFrame(self.rows())
+
+
+class Rows(list[dict[str, Any]]):
+    """A list of dicts that prints as a table, and shows as one in a notebook.
+
+    >>> Rows([{"lr": 0.123456, "act": "relu"}, {"lr": 1.0}])
+          lr   act
+      0.1235  relu
+           1
+    """
+
+    def _cells(self) -> list[list[str]]:
+        names = list(dict.fromkeys(name for row in self for name in row))
+        return [names, *([_cell(row.get(name)) for name in names] for row in self)]
+
+    def __repr__(self) -> str:
+        cells = self._cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ("".join(f"  {cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in cells)
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        head, *body = ([html.escape(cell) for cell in row] for row in self._cells())
+        rows = ("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body)
+        return "<table><tr>" + "".join(f"<th>{name}</th>" for name in head) + f"</tr>{''.join(rows)}</table>"
+
+
+def _cell(value: Any) -> str:
+    """A cell of at most 40 characters; nothing for a value that a row does not have."""
+    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(plain(value))
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def as_rows(results: Sequence[Result]) -> list[dict[str, Any]]:

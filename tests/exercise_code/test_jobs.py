@@ -169,6 +169,33 @@ def test_importing_it_loads_the_standard_library_only():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
+def test_a_result_sent_between_two_looks_at_a_child_is_not_lost(monkeypatch):
+    has_ended = child_process._has_ended
+
+    def looks_when_it_is_over(pid):
+        while not has_ended(pid):
+            time.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(child_process, "_has_ended", looks_when_it_is_over)
+
+    assert in_child(lambda: b"x" * 20_000) == b"x" * 20_000
+    assert in_child(lambda: time.sleep(0.7) or 5) == 5  # longer than one wait for the pipe
+    with pytest.raises(JobCrashed, match="exit code 7"):
+        in_child(os._exit, 7)
+
+
+def test_a_child_that_only_waits_for_a_core_is_not_replaced(monkeypatch):
+    monkeypatch.setattr(child_process, "START_SECONDS", 0.3)
+
+    def busy():
+        end = time.thread_time() + 0.8
+        while time.thread_time() < end:
+            pass
+
+    assert in_child(divmod, 7, 2, setup=busy) == (3, 1)
+
+
 def test_a_child_that_does_not_get_through_its_setup_is_replaced(monkeypatch, tmp_path):
     monkeypatch.setattr(child_process, "START_SECONDS", 0.5)
     marker = tmp_path / "tried"
