@@ -4,7 +4,7 @@
 
 Both are whole commands in processes of their own, starting included. nbgrader runs as it always does, one notebook after
 the other and without any sandbox; ours runs every kernel in its own. Both give the kernels the same environment
-(repetitions cut with EXERCISE_FAST, one BLAS thread). Students are made from the solution: every second one left a task
+(repetitions cut with EXERCISE_FAST, one BLAS thread), but nbgrader's also draw the figures, which ours do not. Students are made from the solution: every second one left a task
 open. Points per check are then read from both gradebooks and must be equal.
 """
 
