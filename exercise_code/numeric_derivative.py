@@ -22,8 +22,20 @@ def numeric_derivative(
 ) -> float | None:
     """Derivative of `sum(weights * value())` along one entry of a float64 array that `value` reads.
 
-    The entry is changed in place and put back.  Returns None when every step size meets a kink, which is when the
-    uncertainty (see the module's text) exceeds `tolerance(derivative)`.
+    The entry is changed in place and put back, also when `value` fails.
+
+    Args:
+        value: called without arguments, gives a float64 array; reads `array` anew at each call.
+        weights: of value's shape.
+        array: float64, in one piece in memory.
+        index: of the entry, 0 to array.size - 1, counted row by row.
+        tolerance: derivative -> largest uncertainty (see the module's text) to accept.
+
+    Returns:
+        The derivative; None when every step size meets a kink, where the uncertainty is larger than the tolerance.
+
+    Raises:
+        ValueError: array is a view that does not lie in one piece.
 
     >>> import numpy as np
     >>> x = np.array([3.0])

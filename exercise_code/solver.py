@@ -265,6 +265,8 @@ class _WatchedOptimizer:
 def clip_gradients(grads: dict[str, NDArray], max_norm: float) -> float:
     """Scale gradients in place so that their common norm is at most max_norm; return the norm they had.
 
+    Pascanu et al. 2013: all of them are multiplied by one number, so the direction of the step stays.
+
     >>> grads = {"W1": np.array([3.0]), "b1": np.array([4.0])}
     >>> clip_gradients(grads, 1.0), {name: round(grad.item(), 6) for name, grad in grads.items()}
     (5.0, {'W1': 0.6, 'b1': 0.8})

@@ -17,7 +17,10 @@ LAYOUTS = ("cifar-binary", "mnist-idx", "class-folders")
 
 @dataclass(frozen=True)
 class Download:
-    """One file to fetch: an archive (unpack "tar" or "zip") or a file that is used as it is (unpack "")."""
+    """One file to fetch: an archive (unpack "tar" or "zip") or a file that is used as it is (unpack "").
+
+    size is in bytes, sha256 has 64 hexadecimal digits; strip is a folder around everything in the archive, left out.
+    """
 
     file: str
     parts: tuple[str, ...]
