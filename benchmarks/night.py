@@ -111,14 +111,27 @@ def hostile(term: Term, number: int, who: str, shape: tuple[int, int, int]) -> b
     return kinds[number // 10 % len(kinds)]()
 
 
-def run(*words: str) -> tuple[float, int]:
+_started: set[int] = set()  # process ids of our commands
+
+
+def run(folder: Path, *words: str) -> tuple[float, int]:
     """Seconds of one command, and the largest memory of any of our processes so far, in bytes."""
     begin = time.perf_counter()
-    argv = [sys.executable, "-m", "autograder", *words]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(words)} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autograder", *words],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(folder / "tmp")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _started.add(process.pid)
+    _, problem = process.communicate()
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(words)} ended with {process.returncode}: {problem[-2000:]}")
+    passed = time.perf_counter() - begin
+    print(f"{words[0]} {passed:.1f} s", file=sys.stderr, flush=True)
+    return passed, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def night(folder: Path, number: int, images: int, workers: int, engine: str) -> dict[str, object]:
@@ -129,6 +142,7 @@ def night(folder: Path, number: int, images: int, workers: int, engine: str) -> 
     manifest.write_text(MANIFEST.format(id=EXERCISE_ID, input=list(shape), classes=CLASSES))
     drop, students = folder / "drop", [f"s{n:05d}" for n in range(number)]
     drop.mkdir()
+    (folder / "tmp").mkdir()
     bad = {who for n, who in enumerate(students) if n % 10 == 3}
     for n, who in enumerate(students):
         data = hostile(term, n, who, shape) if who in bad else submission(term, network(n, shape), who)
@@ -137,17 +151,16 @@ def night(folder: Path, number: int, images: int, workers: int, engine: str) -> 
         csv.writer(file).writerows([("student_id", "name"), *((who, f"Name {who}") for who in students)])
     common = ["--course", str(manifest), "--course-dir", str(term.dir)]
     roster = ["--roster", str(folder / "roster.csv")]
-    before = _around(folder)
     figures: dict[str, object] = {"submissions": number, "images": images}
-    figures["collect_s"], _ = run("collect", EXERCISE_ID, "--drop", str(drop), *roster, *common, "--quiet")
+    figures["collect_s"], _ = run(folder, "collect", EXERCISE_ID, "--drop", str(drop), *roster, *common, "--quiet")
     where = ["--engine", engine, *(["--workers", str(workers)] if engine != "serial" else [])]
-    figures["score_s"], _ = run("score", EXERCISE_ID, *where, *common, "--quiet")
-    figures["publish_s"], most = run("publish", *roster, "--out", str(folder / "site"), *common)
+    figures["score_s"], _ = run(folder, "score", EXERCISE_ID, *where, *common, "--quiet")
+    figures["publish_s"], most = run(folder, "publish", *roster, "--out", str(folder / "site"), *common)
     figures["memory_mb"] = most >> 20
     labels = np.load(term.dir / "hidden" / EXERCISE_ID / "labels.npy")
     _look(term, students, bad, labels)
     deadline = time.monotonic() + 30
-    while (left := _around(folder) - before) and time.monotonic() < deadline:
+    while (left := _around(folder)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not left, f"left over: {sorted(left)[:5]}"
     secret = {term.dir / "hidden" / EXERCISE_ID / "labels.npy"}
@@ -184,8 +197,9 @@ def _weights(data: bytes) -> list[np.ndarray]:
 
 
 def _around(folder: Path) -> set[str]:
-    """Sandboxes and processes with this folder's name, our control groups, files of ours in the temporary folder."""
-    found = {f"group {path.name}" for place in control_groups.places() for path in place.glob("autograder-*")}
+    """Processes with this folder's name, control groups of our commands, temporary files and drafts."""
+    groups = {path.name for place in control_groups.places() for path in place.glob("autograder-*")}
+    found = {name for name in groups if int(name.split("-")[1]) in _started}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes()
@@ -193,9 +207,7 @@ def _around(folder: Path) -> set[str]:
             continue
         if str(folder).encode() in words and path.parent.name != str(os.getpid()):
             found.add(f"process {words!r}")
-    places = Path(tempfile.gettempdir())
-    for start in ("model-", "hidden-inputs-", "unsafe-"):
-        found |= {str(path) for path in places.glob(f"{start}*")}
+    found |= {str(path) for path in (folder / "tmp").iterdir()}
     return found | {str(path) for path in (folder / "course").rglob(".*-*") if path.is_file()}
 
 
