@@ -18,9 +18,6 @@ nor an endless loop costs any other job its result, and no worker ever has to be
 
 import contextlib
 import os
-import socket
-import sys
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
@@ -79,40 +76,6 @@ class LocalExecutor(SharingExecutor):
         self._threads.shutdown(wait=wait)
 
 
-class DaskExecutor(SharingExecutor):
-    """dask.distributed's executor, its client and, if it is ours, its cluster."""
-
-    def __init__(self, client: Any, cluster: Any = None):
-        self._client, self._cluster = client, cluster
-        self._pool = client.get_executor(pure=False, retries=0)
-        threads: dict[str, int] = {}
-        for worker in client.scheduler_info(n_workers=-1)["workers"].values():
-            threads[worker["host"]] = threads.get(worker["host"], 0) + worker["nthreads"]
-        self.workers = sum(threads.values())
-        self.workers_per_host = max(threads.values())
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        """Send the job to the scheduler."""
-        return self._pool.submit(fn, *args, **kwargs)
-
-    def share(self, value: Any) -> Any:
-        """Send value to the scheduler once; workers fetch it from each other, once each.
-
-        It is the result of a job rather than scattered data, so that it can be had again when a worker dies.
-        """
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-            return self._client.submit(_itself, value, pure=False)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Close the client and our own cluster; jobs on a foreign cluster that have begun run to their end."""
-        if wait and not cancel_futures:
-            self._pool.shutdown(wait=True)
-        self._client.close(timeout=5)  # the scheduler forgets what no client wants any more
-        if self._cluster is not None:
-            self._cluster.close(timeout=10)
-
-
 @contextlib.contextmanager
 def executor(
     engine: str = "local", workers: int | None = None, address: str | None = None
@@ -126,7 +89,8 @@ def executor(
 
     Raises:
         ValueError: an unknown engine, workers below 1, an address for another engine than dask.
-        ConnectionError: nothing answers at the address within five seconds, or no worker joins within another five.
+        ConnectionError: nothing answers at the address within five seconds, or no worker joins within another five.  Later,
+            the result of every open job raises it when there has been no worker for a minute.
     """
     if engine not in ENGINES:
         raise ValueError(f"expected an engine out of {', '.join(ENGINES)}, got {engine!r}")
@@ -141,7 +105,9 @@ def executor(
     elif engine == "local":
         pool = LocalExecutor(workers)
     else:
-        pool = _dask(workers, address)
+        from exercise_code.dask_engine import DaskExecutor
+
+        pool = DaskExecutor(workers, address)
     try:
         yield pool
     except BaseException:
@@ -150,65 +116,6 @@ def executor(
     pool.shutdown()
 
 
-def _itself(value: Any) -> Any:
-    return value
-
-
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _local_cluster(workers: int) -> Any:
-    """A scheduler and workers as programs of their own, which do not run the caller's script again as new interpreters do."""
-    options: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
-    if sys.platform == "win32":
-        from distributed import LocalCluster
-
-        return LocalCluster(**options)
-    from distributed.deploy.subprocess import SubprocessCluster
-
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)  # workers import what we can import
-    try:
-        return SubprocessCluster(**options, worker_kwargs={"memory_limit": 0})
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
-
-
-def _knock(address: str) -> None:
-    """Raise OSError or ValueError unless something accepts connections at `[tcp://]host:port`."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError("expected an address such as tcp://host:8786")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-
-
-def _dask(workers: int, address: str | None) -> DaskExecutor:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ImportError('engine="dask" needs dask.distributed: pip install distributed') from error
-    if address is None:
-        cluster = _local_cluster(workers)
-        client = Client(cluster)
-        client.wait_for_workers(workers, timeout=60)
-        return DaskExecutor(client, cluster)
-    try:
-        _knock(address)  # a Client that could not connect keeps trying from a thread of its own
-        client = Client(address, timeout=5)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConnectionError(
-            f"no dask scheduler answers at {address} ({error}); start one with `dask scheduler`, and a "
-            f"`dask worker {address}` on every machine"
-        ) from error
-    try:
-        client.wait_for_workers(1, timeout=5)
-        return DaskExecutor(client)
-    except TimeoutError:
-        client.close()
-        raise ConnectionError(
-            f"the dask scheduler at {address} has no worker; start one with `dask worker {address}`"
-        ) from None

@@ -188,8 +188,8 @@ def yeo_johnson(x: NDArray, power: float) -> NDArray[np.float64]:
 def inverse_yeo_johnson(y: NDArray, power: float) -> NDArray[np.float64]:
     """What `yeo_johnson` maps to y; inf or -inf where nothing does.
 
-    >>> inverse_yeo_johnson(np.array([0.5, 1.0, -1.0]), -1.0).tolist()
-    [1.0, inf, -1.0]
+    >>> inverse_yeo_johnson(np.array([0.5, 1.0]), -1.0).tolist()
+    [1.0, inf]
     """
     from scipy.special import inv_boxcox1p
 

@@ -43,6 +43,7 @@ WITHOUT_EXAMPLES = {
     "exercise_code.hyperparameter_tuning": "tests of its own; examples where they are quick",
     "exercise_code.jobs": "starts processes",
     "exercise_code.child_process": "starts processes",
+    "exercise_code.dask_engine": "starts a cluster",
     "exercise_code.limited_child": "limits the process it runs in",
     "exercise_code.data.download": "needs the network",
 }

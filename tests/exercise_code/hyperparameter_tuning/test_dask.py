@@ -1,6 +1,7 @@
 """dask.distributed as the engine: the same log as local processes, on a cluster of ours and on one that is there."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from exercise_code import dask_engine
 from exercise_code.hyperparameter_tuning import tune
 from exercise_code.hyperparameter_tuning.record import without_times
 from exercise_code.jobs import executor, in_child
@@ -156,6 +158,47 @@ def test_when_the_scheduler_ends_the_error_says_so_and_local_processes_finish_th
 
     assert before.count(b"\n") >= 4 and log.read_bytes().startswith(before)
     assert without_times(log) == without_times(tmp_path / "plain.jsonl")
+
+
+def kill_its_worker(config, context):
+    import os
+    import signal
+
+    os.kill(os.getppid(), signal.SIGKILL)
+    return 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_scheduler", [False, True])
+def test_a_search_whose_last_worker_or_scheduler_is_gone_ends_with_an_error_instead_of_waiting(
+    tmp_path, scheduler, monkeypatch, stop_scheduler
+):
+    monkeypatch.setattr(dask_engine, "LOST_SECONDS", 5)
+    address, add_worker, processes = scheduler
+    add_worker()
+    from distributed import Client
+
+    with Client(address, timeout=30) as client:
+        client.wait_for_workers(1, timeout=60)
+    log = tmp_path / "log.jsonl"
+    timer = threading.Timer(2, processes[0].send_signal, [signal.SIGSTOP])
+    if stop_scheduler:
+        timer.start()
+    objective = (lambda config, context: time.sleep(3) or 0.0) if stop_scheduler else kill_its_worker
+    begin = time.monotonic()
+
+    # a busy machine may be too slow to answer within five seconds
+    what = "does not answer" if stop_scheduler else "(has no worker left|does not answer)"
+    with pytest.raises(ConnectionError, match=f"the dask scheduler {what}.* for 5 s now") as caught:
+        tune(objective, {"x": [1]}, budget=4, engine="dask", address=address, log=log, progress=False)
+
+    timer.cancel()
+    assert time.monotonic() - begin < 120
+    assert any("the same call resumes it" in note for note in caught.value.__notes__)
+    assert (
+        len(tune(lambda c, t: 0.0, {"x": [1]}, budget=2, engine="local", log=tmp_path / "b", progress=False).results)
+        == 2
+    )
 
 
 @pytest.mark.slow
