@@ -52,7 +52,8 @@ class DaskExecutor(SharingExecutor):
         except BaseException:
             self._disconnect()
             raise
-        self._pool = self._client.get_executor(pure=False, retries=0)
+        client: Any = self._client
+        self._pool = client.get_executor(pure=False, retries=0)
         threading.Thread(target=self._watch, name="dask-watch", daemon=True).start()
 
     def _connect(self, workers: int, address: str | None) -> None:
@@ -94,7 +95,7 @@ class DaskExecutor(SharingExecutor):
         """Send the job to the scheduler."""
         if self._lost:
             raise ConnectionError(self._lost)
-        inner, future = self._pool.submit(fn, *args, **kwargs), Future()
+        inner, future = self._pool.submit(fn, *args, **kwargs), Future[Any]()
         with self._lock:
             self._open.add(future)
         inner.add_done_callback(lambda done: self._finish(future, done))

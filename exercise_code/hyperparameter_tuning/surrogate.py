@@ -149,7 +149,7 @@ class Surrogate:
             self._mean, self._std = float(targets.mean()), float(targets.std()) or 1.0
             targets = (targets - self._mean) / self._std
         settings = None if earlier is None else earlier._process.settings
-        self._process = GaussianProcess(self._features(units), targets, settings, fit)
+        self._process: GaussianProcess = GaussianProcess(self._features(units), targets, settings, fit)
         self.best = float(targets.min())
 
     def predict(self, units: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

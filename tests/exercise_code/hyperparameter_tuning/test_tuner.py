@@ -76,8 +76,8 @@ EXPECTED = {
     "exit": ("crashed", "SystemExit(3)"),
     "segfault": ("crashed", "killed by signal 11 (SIGSEGV)"),
     "vanish": ("crashed", "ended with exit code 0"),
-    "hang": ("timeout", "no result within 4 s"),
-    "hang deaf": ("timeout", "no result within 4 s"),
+    "hang": ("timeout", "no result within 1 s"),
+    "hang deaf": ("timeout", "no result within 1 s"),
     "nan": ("nan", "the objective gave nan"),
     "inf": ("nan", "the objective gave -inf"),
     "none": ("failed", "got NoneType"),
@@ -90,17 +90,20 @@ EXPECTED = {
 
 
 def test_every_kind_of_failure_is_recorded_and_costs_no_other_trial():
-    kinds = [kind for bad in EXPECTED if bad != "fine" for kind in (bad, "fine")]
+    hanging = [kind for kind in EXPECTED if kind.startswith("hang")]
+    others = [kind for bad in EXPECTED if bad not in ("fine", *hanging) for kind in (bad, "fine")]
 
-    result = tune(troubles, None, ListSearcher([{"x": kind} for kind in kinds]), workers=3, timeout=4, progress=False)
+    for kinds, timeout in ((others, 120), (hanging, 1)):  # on a busy machine a second is too short for the healthy ones
+        searcher = ListSearcher([{"x": kind} for kind in kinds])
+        result = tune(troubles, None, searcher, workers=3, timeout=timeout, progress=False)
 
-    assert len(result.results) == len(kinds)
-    for kind, got in zip(kinds, result.results, strict=True):
-        status, detail = EXPECTED[kind]
-        assert (kind, got.status) == (kind, status)
-        assert detail in got.detail
-        assert got.value == (1.0 if status == "ok" else math.inf)
-    assert result.best.config == {"x": "fine"}
+        assert len(result.results) == len(kinds)
+        for kind, got in zip(kinds, result.results, strict=True):
+            status, detail = EXPECTED[kind]
+            assert (kind, got.status) == (kind, status)
+            assert detail in got.detail
+            assert got.value == (1.0 if status == "ok" else math.inf)
+        assert (result.best and result.best.config) == (None if kinds is hanging else {"x": "fine"})
 
 
 def test_one_two_and_four_workers_and_none_write_the_same_log(tmp_path):
