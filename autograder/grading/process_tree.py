@@ -144,7 +144,7 @@ def payload_pid(pid: int) -> int | None:
     return pid if name and name not in ("bwrap", "env") and not nested else None
 
 
-def kill_tree(pid: int, *, also: dict[int, int] | None = None, patience_s: float = 5.0) -> bool:
+def kill_tree(pid: int, *, also: dict[int, int] | None = None, patience_s: float = 30.0) -> bool:
     """SIGKILL everything at and below `pid`, wait until none of it runs (`pid` may stay a zombie to be
     reaped), and take its control group away.
 

@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -122,6 +123,7 @@ def kill_often(root, kills, submissions, workers, seed):
         while (left := left_over(folder, dead)) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert left == []
+        print(f"batch {batches} is through after {fallen} kills", file=sys.stderr, flush=True)
     return fallen, batches
 
 
