@@ -50,6 +50,7 @@ def plot_losses(solvers: Mapping[str, Any]) -> Any:
     ['net, training', 'net, validation']
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = plt.subplots(figsize=(7, 4))
     for i, (name, solver) in enumerate(solvers.items()):
@@ -61,7 +62,7 @@ def plot_losses(solvers: Mapping[str, Any]) -> Any:
             best = solver.best_model_stats
             axes.plot(best["epoch"], best["val_loss"], "o", color=colour)
     axes.set(xlabel="epoch", ylabel="loss", title="Loss per epoch (dot: best validation loss)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     _style(axes)
     figure.tight_layout()

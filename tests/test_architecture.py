@@ -239,7 +239,10 @@ def test_hidden_labels_are_read_in_one_module_and_counted_in_one():
     files = sources("autograder") | sources("leaderboard") | sources("exercise_code")
     places = {"autograder/grading/hidden_set.py", "autograder/grading/hidden_place.py"}
     callers = {use.file for file, text in files.items() for use, _ in uses(file, text)[1] if "load_labels" in use.name}
-    counting = {"autograder/grading/score.py", "autograder/grading/perturbed.py"}  # perturbed: for staff, on changed images
+    counting = {
+        "autograder/grading/score.py",
+        "autograder/grading/perturbed.py",
+    }  # perturbed: for staff, on changed images
     assert callers == {"autograder/grading/hidden_set.py", *counting}
     hidden = {file: text for file, text in files.items() if file.startswith("autograder/grading/")}
     assert mentions(hidden, "labels.npy", allowed=places) == []

@@ -29,7 +29,7 @@ def transformed_once(loader: Any) -> Any:
     >>> once.dataset.images.dtype, once.dataset.transform, next(iter(once))["image"].ravel().tolist()
     (dtype('float32'), None, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
     """
-    dataset = getattr(loader, "dataset", None)
+    dataset: Any = getattr(loader, "dataset", None)
     transform, stored = getattr(dataset, "transform", None), dataset
     while isinstance(stored, Subset):
         stored = stored._dataset

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from exercise_code.labs.batch_norm import ShiftedNorm, fold_batch_norm, running_statistics
 from exercise_code.labs.augmentation import turned
+from exercise_code.labs.batch_norm import ShiftedNorm, fold_batch_norm, running_statistics
 from exercise_code.networks.batchnorm import (
     BatchCache,
     FixedCache,
