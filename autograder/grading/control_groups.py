@@ -9,6 +9,7 @@ import atexit
 import itertools
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -129,7 +130,12 @@ def _sweep(parent: Path) -> None:
     with suppress(OSError):
         for folder in parent.glob(f"{_PREFIX}*"):
             found = _NAME.fullmatch(folder.name)
-            if found and (not Path(f"/proc/{found[1]}").exists() or _is_old(folder)):
+            dead = found is not None and not Path(f"/proc/{found[1]}").exists()
+            if dead:  # bubblewrap that lost its parent in the middle of its setup waits for it for ever
+                for pid in (folder / "cgroup.procs").read_text().split():
+                    with suppress(OSError):
+                        os.kill(int(pid), signal.SIGKILL)
+            if found and (dead or _is_old(folder)):
                 Group(folder).remove()  # refused by the kernel while anything is in it
 
 
