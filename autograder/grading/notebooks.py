@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,12 +22,18 @@ from autograder.intake import store
 from autograder.intake.archive import Rejected, open_submission
 from autograder.records.leases import grading
 from autograder.records.rows import Notebook, Submission, clean
+from exercise_code.jobs import usable_cores
 
 if TYPE_CHECKING:
     from autograder.course.manifest import Course, Exercise
     from autograder.grading.autograde import Graded, NotebookResult
     from autograder.records.gradebook import Gradebook
 
+_TIMES = ("timeout", "kernel_unresponsive")
+_TIME_WORDS = (
+    "took longer than",
+    "stopped answering",
+)  # of `verdicts.judge` and `execute`; a second look costs no points
 Grader = Callable[[str, bytes], "NotebookResult | Graded"]  # (student id, notebook) -> points or a reason
 Save = Callable[[str, "Graded"], None]  # (student id, notebook) into nbgrader's folders and gradebook
 
@@ -59,7 +66,8 @@ def autograde(
         engine: where notebooks run; here, one after the other, when None.
         grader: makes (grade one, is it sandboxed); the real one when None.
 
-    A notebook that our side cannot grade is tried again after the others and then left as it is.
+    A notebook that our side cannot grade is tried again after the others and then left as it is. One that ran out of time
+    while the machine was overloaded is run a second time, after the others; what comes out then counts.
 
     Raises:
         CourseError: something of ours is missing or broken; what was graded stays.
@@ -110,6 +118,16 @@ def real_grading(exercise: Exercise, course_dir: Path, unsafe: bool, engine: Eng
     return _Grading(functools.partial(grade_job, key, unsafe), sandbox.is_safe, book.save)
 
 
+def overloaded() -> bool:
+    """Whether more than three programs wait for each core here: then a time limit says little about a notebook."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > 3 * usable_cores()
+
+
+def _ran_out_of_time(result: NotebookResult) -> bool:
+    messages = [task.message for task in result.per_task.values() if not task.points]
+    return result.code in _TIMES or any(word in message for message in messages for word in _TIME_WORDS)
+
+
 def _grade_with(grade: Grader, student: str, notebook: bytes) -> NotebookResult | Graded:
     """Call `grade`, which came to this worker as something shared."""
     return grade(student, notebook)
@@ -129,6 +147,7 @@ class _Autograding:
     newest: dict[str, int]  # student -> the newest submission that nbgrader has
     title: str = "autograde"
     results: dict[int, Notebook] = field(default_factory=dict)
+    doubted: set[int] = field(default_factory=set)  # ran out of time on an overloaded machine, and are run once more
 
     def claim(self) -> Submission | None:
         return self.waiting.popleft() if self.waiting else None
@@ -144,20 +163,24 @@ class _Autograding:
     def commit(self, row: Submission, answer: NotebookResult | Graded) -> str:
         from autograder.grading.autograde import Graded
 
-        if isinstance(answer, Graded):
-            # nbgrader knows one notebook per student: the newest, whichever job was the first to end
-            if self.made.save is not None and row.id >= self.newest.get(row.student, row.id):
-                self.made.save(row.student, answer)
-                self.newest[row.student] = row.id
-            answer = answer.result
+        result = answer.result if isinstance(answer, Graded) else answer
+        if row.id not in self.doubted and _ran_out_of_time(result) and overloaded():
+            self.doubted.add(row.id)
+            self.waiting.append(row)  # behind all others, where the machine may be calmer; that time it counts
+            return ""
+        # nbgrader knows one notebook per student: the newest, whichever job was the first to end
+        is_newest = row.id >= self.newest.get(row.student, row.id)
+        if isinstance(answer, Graded) and self.made.save is not None and is_newest:
+            self.made.save(row.student, answer)
+            self.newest[row.student] = row.id
         return self._record(
             row,
-            points=float(answer.points),
-            tasks={name: [one.points, one.max_points, clean(one.message)] for name, one in answer.per_task.items()},
-            state=answer.state,
-            code=answer.code or "",
-            detail=answer.detail,
-            suspicions=answer.suspicions,
+            points=float(result.points),
+            tasks={name: [one.points, one.max_points, clean(one.message)] for name, one in result.per_task.items()},
+            state=result.state,
+            code=result.code or "",
+            detail=result.detail,
+            suspicions=result.suspicions,
         )
 
     def broken(self, row: Submission, error: Exception) -> None:

@@ -291,15 +291,37 @@ def graded(points):
 
 
 @pytest.fixture
-def two_students(place):
+def two_students(place, monkeypatch):
     """anna and ben are collected and the exercise is released; returns (course, course folder)."""
     hand_in(place / "drop" / "ben.zip")
+    monkeypatch.setattr("autograder.grading.notebooks.overloaded", lambda: False)
     course, course_dir = load(place / "solutions" / "course.toml"), place / ".course"
     collect(course, EXERCISE, place / "drop", place / "roster.csv", course_dir, progress=False)
     (course_dir / "source" / EXERCISE).mkdir(parents=True)
     (course_dir / "source" / EXERCISE / f"{EXERCISE}.ipynb").write_text("{}")
     (course_dir / "snapshot" / EXERCISE).mkdir(parents=True)
     return course, course_dir
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_notebook_that_runs_out_of_time_on_an_overloaded_machine_gets_a_second_run_after_the_others(
+    two_students, monkeypatch, busy
+):
+    monkeypatch.setattr("autograder.grading.notebooks.overloaded", lambda: busy)
+    seen = []
+
+    def grade(student, notebook):
+        seen.append(student)
+        if student == "anna" and (seen.count("anna") == 1 or not busy):
+            return NotebookResult(0, 2, {}, "FAILED", "kernel_unresponsive", "no answer", "0" * 64)
+        late = TaskResult(0.0, 2, "the check took longer than 30 s (an endless loop?)")
+        return NotebookResult(0.0, 2, {"tanh": late}, "graded", None, "", "0" * 64) if student == "ben" else graded(2.0)
+
+    report = grade_with(two_students, grade)
+
+    assert seen == (["anna", "ben", "anna", "ben"] if busy else ["anna", "ben"]), "the second time it counts"
+    assert [row[0] for row in report.graded] == (["anna", "ben"] if busy else ["ben"])
+    assert [row[:2] for row in report.failed] == ([] if busy else [("anna", "kernel_unresponsive")])
 
 
 def grade_with(two_students, grade, sandboxed=True):

@@ -62,7 +62,7 @@ def disk(request, tmp_path):
             ballast.unlink()
 
     yield folder, filled
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a failed verb may hold a file until it is collected
 
 
 def judged(data, contract):
