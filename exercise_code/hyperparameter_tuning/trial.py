@@ -180,10 +180,10 @@ def check_objective(objective: Any) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """The error and the objective's line that raised it, without addresses, which differ from run to run."""
+    """The error and the line that raised it, without addresses and files, which differ between runs and engines."""
     frames = [
         f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() != Path(__file__).resolve()
     ]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    place = f" (in {frames[-1].name}, line {frames[-1].lineno})" if frames else ""
     text = re.sub(r" at 0x[0-9a-f]+", "", f"{type(error).__name__}: {error}")
     return text[:500] + place

@@ -152,7 +152,8 @@ def hidden_in(data):
             more.append(base64.b64decode(text.replace(b"\\n", b"")))
     shown = more[1:]
     for part in more:
-        with suppress(OSError, ValueError, SyntaxError), Image.open(io.BytesIO(part)) as image:
+        no_image = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+        with suppress(*no_image), Image.open(io.BytesIO(part)) as image:
             shown.append(np.asarray(image.convert("L")).tobytes())
     return b"".join(shown)
 

@@ -72,7 +72,7 @@ def troubles(config, context):
 
 
 EXPECTED = {
-    "raise": ("failed", "KeyError: 'no such layer' (test_tuner.py"),
+    "raise": ("failed", "KeyError: 'no such layer' (in troubles, line"),
     "exit": ("crashed", "SystemExit(3)"),
     "segfault": ("crashed", "killed by signal 11 (SIGSEGV)"),
     "vanish": ("crashed", "ended with exit code 0"),
