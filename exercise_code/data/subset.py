@@ -1,6 +1,7 @@
 """A chosen part of a data set, as a data set."""
 
 import copy
+import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from exercise_code.data.dataset import Dataset
 
-SAME: Any = object()  # stands for the transform that the data set has
+
+class _Same(enum.Enum):
+    TRANSFORM = "the transform that the data set has"
+
+
+SAME: Any = _Same.TRANSFORM  # an Enum: a copy that has travelled to another process is still the same
 
 
 class Subset(Dataset):
