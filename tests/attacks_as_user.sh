@@ -23,6 +23,8 @@ done
 installed=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 rm -rf "$folder/venv/lib/python$version/site-packages"
 cp -al "$installed" "$folder/venv/lib/python$version/" 2>/dev/null || cp -a "$installed" "$folder/venv/lib/python$version/"
+mkdir -p "$folder/venv/share"
+cp -a "${VENV:-.venv}/share/jupyter" "$folder/venv/share/"  # templates of the feedback's pages
 chmod -R a+rX "$folder/venv"
 for name in autograder datasets exercise_code exercises leaderboard solutions tests pyproject.toml requirements.txt README.md Makefile; do
     cp -a "$name" "$folder/course/"
