@@ -70,13 +70,20 @@ def _kernel_memory(pids: list[int]) -> int:
                 continue
             sockets = int((inside / "net/sockstat").read_text().split()[2])
             total = sockets * _socket_bytes()
-            for folder in ("tmp", "dev/shm"):
-                place = inside / "root" / folder
-                if os.stat(place).st_dev != os.stat(f"/{folder}").st_dev:
-                    room = os.statvfs(place)
-                    total += (room.f_files - room.f_ffree) * _INODE_BYTES
-            return total
+            return total + sum(_files(inside / "root", folder) for folder in ("tmp", "dev/shm")) * _INODE_BYTES
     return 0
+
+
+def _files(root: Path, folder: str) -> int:
+    """How many files a file system of the sandbox holds; 0 while the machine's own is still there instead."""
+    place = os.open(root / folder, os.O_PATH)  # both questions go to one file system, whatever is mounted meanwhile
+    try:
+        if os.fstat(place).st_dev == os.stat(f"/{folder}").st_dev:
+            return 0
+        room = os.fstatvfs(place)
+        return room.f_files - room.f_ffree
+    finally:
+        os.close(place)
 
 
 def _exact_memory(pids: list[int]) -> int:

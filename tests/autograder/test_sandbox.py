@@ -483,6 +483,18 @@ def test_a_socket_made_inside_a_writable_mount_is_reached_from_outside(box: Sand
     assert alive(marker) == []
 
 
+def test_files_of_the_machine_are_not_counted_while_a_sandbox_still_sees_them(tmp_path):
+    room = os.statvfs("/dev/shm")
+    (tmp_path / "tmp").symlink_to("/dev/shm")
+    (tmp_path / "shm").symlink_to("/dev/shm")
+    (tmp_path / "dev").symlink_to(tmp_path)
+    assert process_tree._files(Path("/proc/self/root"), "tmp") == 0
+    assert process_tree._files(tmp_path, "dev/shm") == 0
+    counted = process_tree._files(tmp_path, "tmp")
+    assert abs(counted - (room.f_files - room.f_ffree)) < 1000  # other programs come and go
+    assert counted > 0
+
+
 @pytest.mark.parametrize("in_the_background", [False, True])
 def test_a_long_lived_program_is_interrupted_by_its_own_process_id(box: Sandbox, in_the_background: bool) -> None:
     """A shell starts background jobs with SIGINT ignored, which every child inherits unless it is reset."""
