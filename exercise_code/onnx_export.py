@@ -5,6 +5,7 @@ The file's contract: input "images", float32 (N, C, H, W) in [0, 1] with a free 
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,9 @@ def _numpy_bytes(model: Any, input_shape: tuple[int, int, int], scale: NDArray, 
 
 def _check(proto_bytes: bytes, predict: Any, input_shape: tuple[int, int, int]) -> None:
     """Compare onnxruntime's logits with the model's on random pixels, for batches of one and of five."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported; else it reports to its maker
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(proto_bytes, options, providers=["CPUExecutionProvider"])

@@ -43,7 +43,12 @@ STARTERS = {
 OS_STARTERS = ("system", "popen", "fork", "forkpty", "exec", "spawn", "posix_spawn")
 KERNELS = {"jupyter_client", "nbclient", "nbconvert", "papermill", "ipykernel"}
 
-SANDBOX = {"autograder/grading/sandbox.py", "autograder/grading/supervise.py"}  # the door and its watchman
+SANDBOX = {
+    "autograder/grading/sandbox.py",
+    "autograder/grading/supervise.py",  # the door and its watchman
+    "autograder/grading/judge_server.py",  # starts what sandbox.command() says
+    "autograder/grading/judge_server_inside.py",  # runs only in the sandbox
+}
 KERNEL_MODULES = {
     "autograder/grading/kernel.py",
     "autograder/grading/execute.py",
@@ -230,9 +235,19 @@ def test_models_are_run_only_by_the_program_inside_the_sandbox():
     files = sources("autograder")
     inside = {"autograder/grading/predict_inside.py"}
     assert imports_of(files, {"onnxruntime"}, allowed=inside) == []
-    starts_it = {"autograder/grading/judge_inside.py"}
+    server = "autograder/grading/judge_server_inside.py"
+    starts_it = {"autograder/grading/judge_inside.py", server}
     assert imports_of(files, {"autograder.grading.predict_inside"}, allowed=starts_it) == []
-    assert imports_of(files, {"autograder.grading.judge_inside"}) == []
+    assert imports_of(files, {"autograder.grading.judge_inside"}, allowed={server}) == []
+    assert imports_of(files, {"autograder.grading.judge_server_inside"}) == []
+
+
+def test_whoever_imports_onnxruntime_has_told_it_first_to_report_to_nobody():
+    files = sources("autograder") | sources("exercise_code") | sources("solutions")
+    importing = {name: text for name, text in files.items() if "import onnxruntime" in text}
+    assert len(importing) >= 3
+    for name, text in importing.items():
+        assert 0 < text.find("ORT_DISABLE_TELEMETRY") < text.index("import onnxruntime"), name
 
 
 def test_hidden_labels_are_read_in_one_module_and_counted_in_one():

@@ -21,9 +21,10 @@ import numpy as np
 
 from autograder.errors import HiddenSetError, SandboxError
 from autograder.grading import model_inspect, predict
+from autograder.grading.judge_server import JudgeServer
 from autograder.grading.model_check import ModelContract
 from autograder.grading.model_refusal import ModelRefused
-from autograder.grading.sandbox import Mount, Sandbox
+from autograder.grading.sandbox import Completed, Limits, Mount, Sandbox
 
 _PROGRAM = f"{model_inspect.INSIDE}/judge_inside.py"
 
@@ -81,33 +82,77 @@ def _copy(version: str, content: bytes) -> Path:
 
 
 def judge_model(inputs: Inputs, unsafe: bool, data: bytes, contract: ModelContract) -> Judged | Refused:
-    """Check the model and run it on the hidden inputs, in one sandbox that nothing else uses meanwhile.
+    """Check the model and run it on the hidden inputs, in a sandbox that is started for it and ends with it.
 
     Raises:
         SandboxError, HiddenSetError: we are at fault.
     """
-    path, n, limits = inputs.file(), inputs.n, predict.LIMITS
-    predict.check_inputs(path, n)
+    with borrowed(unsafe) as sandbox:
+        return _judge_alone(sandbox, inputs, data, contract)
+
+
+def judge_served(inputs: Inputs, data: bytes, contract: ModelContract) -> Judged | Refused:
+    """`judge_model`, faster where many models are judged: in a sandbox that stays for the next one.
+
+    Only classes are taken from there. Whatever else it says of a model, this one is judged again in a sandbox of its own.
+
+    Raises: as `judge_model`.
+    """
+    with borrowed() as sandbox:
+        if len(data) <= contract.max_bytes:
+            server = _server(sandbox, inputs)
+            try:
+                done = server.ask(contract.classes, model_inspect.asked(contract), data)
+            finally:
+                if not server.is_usable:
+                    _end_server(sandbox)
+            if done.reason == "ok":
+                judged = _verdict(done, inputs.n, data, contract)
+                if isinstance(judged, Judged):
+                    return judged
+        return _judge_alone(sandbox, inputs, data, contract)
+
+
+def _judge_alone(sandbox: Sandbox, inputs: Inputs, data: bytes, contract: ModelContract) -> Judged | Refused:
+    path = inputs.file()
+    predict.check_inputs(path, inputs.n)
     try:
         model_inspect.refuse_too_large(data, contract)
-        with borrowed(unsafe) as sandbox:
-            done = sandbox.run(
-                [sandbox.python, "-I", "-S", _PROGRAM, _packages(), "/model.onnx", "/inputs.npy", str(contract.classes)]
-                + [model_inspect.asked(contract)],
-                mounts=[
-                    *model_inspect.MOUNTS,
-                    Mount(Path(__file__).with_name("judge_inside.py"), _PROGRAM),
-                    Mount(predict.SCRIPT, f"{model_inspect.INSIDE}/predict_inside.py"),
-                    Mount(path, "/inputs.npy"),
-                ],
-                contents={"/model.onnx": data},
-                limits=replace(limits, output_bytes=model_inspect.LIMITS.output_bytes + n),
-            )
-        line, is_whole, rest = done.stdout.partition(b"\n")
-        # the line was written before a library saw the model; how the process ended says nothing about the check then
-        check = replace(done, reason="ok", stdout=line) if is_whole else done
+    except ModelRefused as fault:
+        return Refused(fault.code, fault.detail)
+    done = sandbox.run(
+        [sandbox.python, "-I", "-S", _PROGRAM, _packages(), "/model.onnx", "/inputs.npy", str(contract.classes)]
+        + [model_inspect.asked(contract)],
+        mounts=_mounts(path),
+        contents={"/model.onnx": data},
+        limits=_limits(inputs.n),
+    )
+    return _verdict(done, inputs.n, data, contract)
+
+
+def _mounts(inputs: Path) -> list[Mount]:
+    programs = [Path(__file__).with_name(f"{name}.py") for name in ("judge_inside", "judge_server_inside")]
+    return [
+        *model_inspect.MOUNTS,
+        *(Mount(path, f"{model_inspect.INSIDE}/{path.name}") for path in programs),
+        Mount(predict.SCRIPT, f"{model_inspect.INSIDE}/predict_inside.py"),
+        Mount(inputs, "/inputs.npy"),
+    ]
+
+
+def _limits(n: int) -> Limits:
+    return replace(predict.LIMITS, output_bytes=model_inspect.LIMITS.output_bytes + n)
+
+
+def _verdict(done: Completed, n: int, data: bytes, contract: ModelContract) -> Judged | Refused:
+    """What `judge_inside` wrote, in words of ours."""
+    line, is_whole, rest = done.stdout.partition(b"\n")
+    # the line was written before a library saw the model; how the process ended says nothing about the check then
+    check = replace(done, reason="ok", stdout=line) if is_whole else done
+    try:
         facts = model_inspect.understand(check, data, contract)
-        return Judged(facts.parameters, predict.class_ids(replace(done, stdout=rest), n, contract.classes, limits))
+        classes = predict.class_ids(replace(done, stdout=rest), n, contract.classes, predict.LIMITS)
+        return Judged(facts.parameters, classes)
     except (ModelRefused, predict.PredictionFailed) as fault:
         return Refused(fault.code, fault.detail)
 
@@ -131,8 +176,38 @@ def judge_with(
     return judge(data, contract)
 
 
+def _server(sandbox: Sandbox, inputs: Inputs) -> JudgeServer:
+    """The server in this borrowed sandbox for these inputs; started when there is none."""
+    path = inputs.file()
+    found = _servers.get(id(sandbox))
+    if found is not None and found[0] == (os.getpid(), path):
+        return found[1]
+    _end_server(sandbox)
+    predict.check_inputs(path, inputs.n)
+    program = f"{model_inspect.INSIDE}/judge_server_inside.py"
+    argv = [sandbox.python, "-I", "-S", program, _packages(), "/inputs.npy"]
+    server = JudgeServer(sandbox, argv, _mounts(path), _limits(inputs.n))
+    _servers[id(sandbox)] = ((os.getpid(), path), server)
+    return server
+
+
+def _end_server(sandbox: Sandbox) -> None:
+    found = _servers.pop(id(sandbox), None)
+    if found is not None and found[0][0] == os.getpid():
+        found[1].close()
+
+
+def end_servers() -> None:
+    """End what `judge_served` has started in this process and nobody uses now."""
+    with _lock:
+        free = [sandbox for (pid, _), sandboxes in _free.items() if pid == os.getpid() for sandbox in sandboxes]
+    for sandbox in free:
+        _end_server(sandbox)
+
+
 _lock = threading.Lock()
 _free: dict[tuple[int, bool], list[Sandbox]] = {}  # (process id, unsafe) -> sandboxes that nobody uses
+_servers: dict[int, tuple[tuple[int, Path], JudgeServer]] = {}  # sandbox -> (process id, inputs), its server
 _slots: dict[int, set[int]] = {}  # process id -> slots that its sandboxes have
 
 

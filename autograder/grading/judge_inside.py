@@ -19,7 +19,7 @@ CHECK_CPU_S = 30
 CHECK_BYTES = 2 << 30  # of addresses, the interpreter's included
 
 
-def checked(path: str, asked: str) -> dict[str, object]:
+def checked(data: bytes, asked: str) -> dict[str, object]:
     """The check's answer, under its own limits."""
     limits = {resource.RLIMIT_CPU: CHECK_CPU_S, resource.RLIMIT_AS: CHECK_BYTES}
     before = {which: resource.getrlimit(which) for which in limits}
@@ -28,7 +28,7 @@ def checked(path: str, asked: str) -> dict[str, object]:
             soft, hard = before[which]
             resource.setrlimit(which, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
     try:
-        return model_check_inside.answer(path, asked)
+        return model_check_inside.answer(data, asked)
     except MemoryError:
         return {"refused": ["check_limits", "reading the file takes too much memory"]}
     finally:
@@ -37,8 +37,12 @@ def checked(path: str, asked: str) -> dict[str, object]:
                 resource.setrlimit(which, soft_and_hard)
 
 
-def main() -> None:
-    packages, model, inputs, classes, asked = sys.argv[1:]
+def judge(model: bytes, inputs: str, classes: int, asked: str, packages: str) -> None:
+    """Write the answer, and the class ids where there are any.
+
+    Args:
+        packages: folders with NumPy and onnxruntime, which are looked for only now.
+    """
     answer = checked(model, asked)
     line = memoryview(json.dumps(answer).encode() + b"\n")
     while line:
@@ -48,8 +52,10 @@ def main() -> None:
     sys.path.extend(packages.split(os.pathsep))
     from autograder.grading import predict_inside
 
-    predict_inside.run(model, inputs, int(classes), predict_inside.own_output())
+    predict_inside.run(model, inputs, classes, predict_inside.own_output())
 
 
 if __name__ == "__main__":
-    main()
+    with open(sys.argv[2], "rb") as file:
+        content = file.read()
+    judge(content, sys.argv[3], int(sys.argv[4]), sys.argv[5], sys.argv[1])

@@ -16,10 +16,8 @@ from autograder.grading.model_check import check_model  # noqa: E402
 from autograder.grading.model_refusal import ModelRefused  # noqa: E402
 
 
-def answer(path: str, asked: str) -> dict[str, object]:
-    """What is printed about the model file at `path`; `asked` is the contract in JSON."""
-    with open(path, "rb") as file:
-        data = file.read()
+def answer(data: bytes, asked: str) -> dict[str, object]:
+    """What is printed about a model file with this content; `asked` is the contract in JSON."""
     try:
         return {"facts": asdict(check_model(data, SimpleNamespace(**json.loads(asked))))}
     except ModelRefused as refusal:
@@ -27,4 +25,6 @@ def answer(path: str, asked: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(answer(sys.argv[1], sys.argv[2])))
+    with open(sys.argv[1], "rb") as file:
+        content = file.read()
+    print(json.dumps(answer(content, sys.argv[2])))

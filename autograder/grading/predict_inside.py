@@ -26,14 +26,26 @@ def fail(code: int, reason: object) -> None:
     os._exit(code)
 
 
-def run(model: str, inputs_path: str, classes: int, result: int) -> None:
-    """Write the class ids to the descriptor `result` and end the process."""
+def load() -> None:
+    """Import the libraries, which takes longer than a small model's predictions."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is imported
+    import numpy  # noqa: F401
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(3)
+
+
+def run(model: str | bytes, inputs_path: str, classes: int, result: int) -> None:
+    """Write the class ids to the descriptor `result` and end the process.
+
+    Args:
+        model: path or content.
+    """
     try:
+        load()
         import numpy as np
         import onnxruntime as ort
 
-        ort.disable_telemetry_events()
-        ort.set_default_logger_severity(3)
         inputs = np.load(inputs_path, mmap_mode="r", allow_pickle=False)
         if inputs.dtype != np.uint8 or inputs.ndim != 4:
             raise ValueError(f"inputs: expected uint8 (N, C, H, W), got {inputs.dtype} {inputs.shape}")

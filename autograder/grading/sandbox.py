@@ -214,6 +214,7 @@ class Sandbox:
             "LANG": "C.UTF-8",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
+            "ORT_DISABLE_TELEMETRY": "1",  # else onnxruntime starts threads, writes files and calls home
             **(env or {}),
         }
         self._check(mounts)

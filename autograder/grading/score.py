@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from autograder.errors import HiddenSetError
 from autograder.grading.accuracy import count_correct, public_half, split_right
 from autograder.grading.baselines import score_baselines
 from autograder.grading.batch import Call, Engine, run_batch
-from autograder.grading.judge import Inputs, Judged, Refused, judge_model
+from autograder.grading.judge import Inputs, Judged, Refused, end_servers, judge_model, judge_served
 from autograder.intake import store
 from autograder.intake.archive import Rejected, open_submission
 from autograder.records.leases import grading
@@ -94,7 +95,9 @@ def score(
                 )
         labels = hidden_set.load_labels(course_dir, exercise.id)
         inputs = hidden_set.inputs_path(course_dir, exercise.id)
-        with engine.open() as pool:
+        with ExitStack() as stack:
+            stack.callback(end_servers)
+            pool = stack.enter_context(engine.open())
             made = tools(inputs, meta["size"]) if tools else _real_tools(inputs, meta, unsafe, engine)
             batch = _Scoring(exercise, course_dir, book, pool, made, meta["version"], labels)
             book.recover(exercise.id, batch.judged_with)
@@ -115,7 +118,9 @@ def _real_tools(inputs: Path, meta: HiddenSetMeta, unsafe: bool, engine: Engine)
     if not unsafe:
         Sandbox.detect()  # so that a machine without one says so before anything is claimed
     made = Inputs.travelling if engine.name == "dask" else Inputs
-    return Tools(functools.partial(judge_model, made(inputs, meta["size"], meta["version"]), unsafe), not unsafe)
+    asked = made(inputs, meta["size"], meta["version"])
+    judge = functools.partial(judge_model, asked, True) if unsafe else functools.partial(judge_served, asked)
+    return Tools(judge, not unsafe)
 
 
 def _judge_all(

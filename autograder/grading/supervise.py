@@ -14,9 +14,9 @@ from autograder.errors import SandboxError
 from autograder.grading.control_groups import Group
 from autograder.grading.process_tree import kill_marked, kill_tree, measure, start_time
 
-_TICK_S = 0.02  # how often the watchdog looks; a process can touch perhaps 60 MB of new memory in between
-_TICK_IN_GROUP_S = 0.1  # looking costs a millisecond, and here the kernel bounds the memory
-_STDERR_BYTES = 8192
+TICK_S = 0.02  # how often the watchdog looks; a process can touch perhaps 60 MB of new memory in between
+TICK_IN_GROUP_S = 0.1  # looking costs a millisecond, and here the kernel bounds the memory
+STDERR_BYTES = 8192
 _SPARE_PROCESSES = 4  # bubblewrap's own, which the watchdog counts and RLIMIT_NPROC does not
 _SIGXCPU = 24
 _thread = threading.local()
@@ -30,6 +30,17 @@ def stopped_by(event: threading.Event) -> Iterator[None]:
         yield
     finally:
         _thread.stop = before
+
+
+def check_stopped() -> None:
+    """For whoever waits in a block of `stopped_by`.
+
+    Raises:
+        SandboxError: the event is set.
+    """
+    stop: threading.Event | None = getattr(_thread, "stop", None)
+    if stop is not None and stop.is_set():
+        raise SandboxError("the run was stopped")
 
 
 @dataclass(frozen=True)
@@ -111,18 +122,16 @@ class Supervisor:
             SandboxError: the run that this belongs to is being stopped.
         """
         look = 0.0
-        stop: threading.Event | None = getattr(_thread, "stop", None)
         while self._cut is None and self._process.poll() is None:
-            if stop is not None and stop.is_set():
-                raise SandboxError("the run was stopped")
+            check_stopped()
             if self._selector.get_map():
-                self._read(_TICK_S)
+                self._read(TICK_S)
             else:  # it has closed its ends of the pipes; only its exit is left to wait for
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_TICK_S)
+                    self._process.wait(TICK_S)
             if self._cut is None and time.monotonic() >= look:
                 self._cut = breach(self._process.pid, self._limits, self._started, self._group)
-                look = time.monotonic() + (_TICK_S if self._group is None else _TICK_IN_GROUP_S)
+                look = time.monotonic() + (TICK_S if self._group is None else TICK_IN_GROUP_S)
 
     def finish(self) -> None:
         """Ends whatever still runs, then takes what is left in the pipes: nobody can write to them any more.
@@ -164,7 +173,7 @@ class Supervisor:
         if len(self._stdout) > self._limits.output_bytes:
             del self._stdout[self._limits.output_bytes + 1 :]
             self._cut = self._cut or "output"
-        del self._stderr[:-_STDERR_BYTES]
+        del self._stderr[:-STDERR_BYTES]
         if not self._first and (found := re.search(rb'"child-pid": (\d+)', self._status)):
             first = int(found[1])
             self._first = {first: born} if (born := start_time(first)) is not None else {}
@@ -176,7 +185,7 @@ class Supervisor:
             SandboxError: bubblewrap never started the program; that is our fault, not the program's.
         """
         code: int = self._process.returncode
-        tail = _printable(self._stderr)
+        tail = printable(self._stderr)
         # bubblewrap reports an exit code only if it got as far as starting the program
         if self._cut is None and self._sandboxed and b'"exit-code"' not in self._status:
             raise SandboxError(f"the sandbox could not be set up: {tail.strip()[-300:] or f'exit code {code}'}")
@@ -194,6 +203,7 @@ class Supervisor:
         return Completed(reason, None if self._cut else code, bytes(self._stdout), tail, self._wall_s)
 
 
-def _printable(data: bytes | bytearray) -> str:
+def printable(data: bytes | bytearray) -> str:
+    """Text of what a program wrote, without control characters."""
     text = bytes(data).decode(errors="replace")
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
