@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= stand-in
-# Two files at a time on two cores; set PYTEST_ARGS to choose tests yourself.
-PYTEST_ARGS ?= -n auto --dist loadfile
+# Two files at a time on two cores, in order: the long ones are not the last. Set PYTEST_ARGS to choose tests yourself.
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

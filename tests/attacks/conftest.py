@@ -93,6 +93,14 @@ class Models:
         return cls.bytes([*start, *nodes], [cls.tensor("w", np.eye(8, CLASSES)), *more])
 
 
+def taken_over(path, program):
+    """A predicting program that runs `program` instead, with the model already open, where the real one would start."""
+    lines = "".join(f"    {line}\n" for line in program.splitlines())
+    path.write_text(f"def load():\n    pass\nrun = load\ndef own_output():\n{lines}    import os\n    os._exit(0)\n")
+    path.chmod(0o644)
+    return path
+
+
 def notebook(who):
     return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {"of": who}, "cells": []}).encode()
 
@@ -320,7 +328,7 @@ def tools():
     class Tools:
         pass
 
-    for helper_function in (pack, living, limits, notebook, encodings, holding):
+    for helper_function in (pack, living, limits, notebook, encodings, holding, taken_over):
         setattr(Tools, helper_function.__name__, staticmethod(helper_function))
     Tools.DUE, Tools.N, Tools.CLASSES, Tools.HONEST, Tools.CONTRACT = DUE, N, CLASSES, HONEST, CONTRACT
     Tools.onnx = onnx

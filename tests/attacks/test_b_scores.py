@@ -37,12 +37,10 @@ TAKEN_OVER = {
 
 @pytest.mark.attack(15, 16, 25, 39, verdict="FAILED(no_predictions | bad_output | output)")
 @pytest.mark.parametrize("what", TAKEN_OVER)
-def test_a_program_that_was_taken_over_gives_a_reason_and_never_a_score(house, monkeypatch, tmp_path, what):
+def test_a_program_that_was_taken_over_gives_a_reason_and_never_a_score(house, tools, monkeypatch, tmp_path, what):
     house.hand_in("honest")
     house.grade()  # older results stay whatever comes
-    script = tmp_path / "hostile.py"
-    script.write_text(f"{TAKEN_OVER[what][1]}\nimport os; os._exit(0)")
-    script.chmod(0o644)
+    script = tools.taken_over(tmp_path / "hostile.py", TAKEN_OVER[what][1])
     monkeypatch.setattr(predict_module, "SCRIPT", script)
     house.hand_in("mallory")
     house.grade()
@@ -50,11 +48,10 @@ def test_a_program_that_was_taken_over_gives_a_reason_and_never_a_score(house, m
 
 
 @pytest.mark.attack(17, 18, verdict="SCORED by another process, nothing written")
-def test_writing_results_and_patching_libraries_changes_no_score(house, monkeypatch, tmp_path):
+def test_writing_results_and_patching_libraries_changes_no_score(house, tools, monkeypatch, tmp_path):
     targets = [house.course_dir / "records.db", house.course_dir / "scores.json", house.hidden / "labels.npy"]
     targets += [house.course_dir / "predictions", house.outside / "precious", house.root / "grades.csv"]
-    script = tmp_path / "hostile.py"
-    script.write_text(f"""
+    program = f"""
 import builtins, os, sys
 import numpy as np
 for place in {[str(path) for path in targets]!r} + ["/inputs.npy", "/model.onnx", "/predict.py", "/results.json"]:
@@ -68,9 +65,8 @@ np.count_nonzero = np.sum = lambda *a, **k: 400
 np.ndarray = builtins.sum = builtins.len = None
 os.write(1, bytes(400))
 os._exit(0)
-""")
-    script.chmod(0o644)
-    monkeypatch.setattr(predict_module, "SCRIPT", script)
+"""
+    monkeypatch.setattr(predict_module, "SCRIPT", tools.taken_over(tmp_path / "hostile.py", program))
     house.hand_in("honest")
     house.hand_in("mallory")
     house.collect()

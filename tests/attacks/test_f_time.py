@@ -266,7 +266,7 @@ def test_our_own_trouble_is_never_the_students(house, tools, monkeypatch, what):
             def broken(*arguments):
                 raise SandboxError("no more memory for us; wait")
 
-            patch.setattr("autograder.grading.score.judge_model", broken)
+            patch.setattr("autograder.grading.score.judge_served", broken)
         elif what == "inputs gone":
             (house.hidden / "inputs.npy").rename(house.outside / "away")
         elif what == "labels changed":
