@@ -75,7 +75,7 @@ def main() -> None:
     sys.path.extend(packages.split(os.pathsep))
     from autograder.grading import predict_inside
 
-    predict_inside.load()
+    predict_inside.load(inputs)
     at_first = writable_files()
     channel = socket.socket(fileno=0)
     channel.settimeout(IDLE_S)

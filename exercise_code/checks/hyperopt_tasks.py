@@ -105,17 +105,20 @@ def _distributed(what: str, drawn: NDArray, cdf: Callable[[NDArray], NDArray], l
 
 
 def learning_rate_space(answer: Any, rng: np.random.Generator) -> None:
+    from hyperopt.pyll.stochastic import sample
+
     for label, low, high in (("lr", 1e-4, 1e-1), ("weight_decay", 1e-6, 1e-2), ("scale", 0.5, 8.0)):
         what = f'("{label}", {low:g}, {high:g})'
         expression = answer(label, low, high)
         look = "Return an expression of hyperopt, not a number: hp.loguniform(...)."
         expect(hasattr(expression, "pos_args"), what, "an hp.* expression", type(expression).__name__, look)
-        drawn, trials = _search(lambda value: (value, 0.0)[1], expression, 250, rng)
+        _, trials = _search(lambda value: 0.0, expression, 1, rng)
         labels = sorted(trials.trials[0]["misc"]["vals"])
         expect(
             labels == [label], f"{what}: label", [label], labels, "The label is the first argument of the hp function."
         )
-        values = np.array(drawn, dtype=float)
+        draws = np.random.default_rng(int(rng.integers(2**31)))
+        values = np.array([sample(expression, draws) for _ in range(250)], dtype=float)
         fine = bool((values > low * (1 - 1e-9)).all() and (values < high * (1 + 1e-9)).all())
         look = (
             "hyperopt applies exp to what it draws. To which numbers would it have to be applied to give low and high?"
@@ -130,7 +133,7 @@ def learning_rate_space(answer: Any, rng: np.random.Generator) -> None:
         share = float(np.mean(values < low * (high / low) ** 0.1))
         look = "Uniform in the logarithm: a tenth of the values in every tenth of the way."
         expect(
-            abs(share - 0.1) < 0.1 and len(set(drawn)) > 200,
+            abs(share - 0.1) < 0.1 and len(set(values.tolist())) > 200,
             f"{what}: share in the lowest tenth",
             "10 %",
             f"{share:.0%}",

@@ -96,7 +96,9 @@ class Models:
 def taken_over(path, program):
     """A predicting program that runs `program` instead, with the model already open, where the real one would start."""
     lines = "".join(f"    {line}\n" for line in program.splitlines())
-    path.write_text(f"def load():\n    pass\nrun = load\ndef own_output():\n{lines}    import os\n    os._exit(0)\n")
+    path.write_text(
+        f"def load(_inputs):\n    pass\nrun = load\ndef own_output():\n{lines}    import os\n    os._exit(0)\n"
+    )
     path.chmod(0o644)
     return path
 

@@ -40,8 +40,9 @@ def check_course(
     console.print(f"{len(ids)} exercise(s): {', '.join(looks)}")
     whole = Outcome(COURSE, list(structure.stray_folders(course)))
     outcomes: list[Outcome] = []
+    in_line = sorted(ids, reverse=True)  # the labs take longest
     for outcome in programs.side_by_side(
-        check_one, [_Job(course.path, one, quick) for one in ids], min(jobs, len(ids))
+        check_one, [_Job(course.path, one, quick) for one in in_line], min(jobs, len(ids))
     ):
         outcomes.append(outcome)
         found = f"{len(outcome.findings)} finding(s)" if outcome.findings else "green"
