@@ -690,8 +690,8 @@ for a, b in (("grid", "random"), ("grid", "Bayesian"), ("random", "Bayesian")):
 # Full size, more epochs, all 1,034 training leaves; the validation leaves say which epoch to keep. *About 50 seconds on one
 # core.*
 #
-# Expect on the real leaves 92.5, 93.2 and 94.0 % of the validation leaves with seeds 0, 1 and 2. (Forty epochs with
-# `"mirrored, zoomed"` take 80 seconds and reach about the same.)
+# Expect on the real leaves between 91 and 94 % of the validation leaves: the seed, and even the number of threads that add up the
+# numbers, move one or two of the 133 images. (Forty epochs with `"mirrored, zoomed"` take 80 seconds and reach about the same.)
 #
 # Your turn: take what you found above, and try what you think is missing. Width, blocks, more epochs, stronger augmentation with
 # more epochs, several networks averaged, `BothSides`, which asks about the mirror image as well. Choose by the validation leaves
