@@ -38,9 +38,9 @@ def points(fraction: float) -> str:
 
 
 def change(values: tuple[float, float, float]) -> str:
-    """A gain with its interval: '+1.52 (+0.91 to +2.13)'."""
+    """A gain with its interval: '+1.52 (+0.91 to +2.13)', which a narrow column breaks before the bracket only."""
     gain, low, high = values
-    return f"{points(gain)} ({points(low)} to {points(high)})"
+    return f"{points(gain)} ({points(low)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{points(high)})"
 
 
 def day(moment: date) -> str:
