@@ -36,6 +36,7 @@ def run(data: str, work: Path) -> None:
     """
     from autograder.course.manifest import load
     from autograder.course.release import release
+    from autograder.grading.batch import Engine
     from autograder.grading.notebooks import autograde
     from autograder.grading.sandbox import Sandbox
     from autograder.grading.score import score
@@ -80,12 +81,12 @@ def run(data: str, work: Path) -> None:
     console.print(f"  {', '.join(f'{count} {what}' for what, count in sorted(report.counts().items()))}")
 
     _step(console, "autograde", "run every notebook, its kernel alone in a sandbox")
-    graded = autograde(course, EXERCISE, course_dir)
+    graded = autograde(course, EXERCISE, course_dir, engine=Engine("local"))
     console.print(f"  {len(graded.graded)} graded, {len(graded.failed)} failed")
 
     _baselines(drop, course_dir / "baselines" / EXERCISE)
     _step(console, "score", "run every model in a sandbox on the hidden images, count in the trusted process")
-    scores = score(course, EXERCISE, course_dir)
+    scores = score(course, EXERCISE, course_dir, engine=Engine("local"))
     shown = ", ".join(f"{name} {100 * correct / total:.1f} %" for name, correct, total in scores.baselines)
     console.print(f"  {len(scores.scored)} scored, {len(scores.failed)} failed; baselines: {shown}")
 

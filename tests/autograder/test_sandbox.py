@@ -193,7 +193,7 @@ def test_the_environment_is_exactly_the_minimal_one(box: Sandbox, monkeypatch: p
     """
     done = run(box, code, env={"EXTRA": "1"})
     names, values = done.stdout.decode().splitlines()
-    expected = {"PATH", "HOME", "LANG", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "EXTRA"}
+    expected = {"PATH", "HOME", "LANG", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY", "EXTRA"}
     assert set(ast.literal_eval(names)) - {"PWD", "LC_CTYPE"} == expected
     assert values == "False /tmp 1 1"
 
