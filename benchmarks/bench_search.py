@@ -5,9 +5,8 @@
 (a) The slides' grid, 5 learning rates x 3 regularisation strengths, 10 epochs each on 1,000 images with a validation pass over
 500 after every epoch (3072-100-10, ReLU, batch 256, Adam, no early stopping): `grid_search` in this process, with two
 workers, and a plain serial loop over `benchmarks.per_sample`, whose images lie in memory in float64.  Each side runs in a process of its own with its BLAS threads
-pinned; sides take turns, and the figure is the median over rounds of their ratio.  "One core" pins both sides to
-one thread; "two cores" lets the plain loop have two BLAS threads if that makes it faster, and gives ours two workers of
-one thread.  With DATASETS_DIR the images are CIFAR-10's, otherwise random ones; time does not depend on it.
+pinned; sides take turns, and the figure is the median over rounds of their ratio.  The plain loop has one BLAS thread, and
+in one row two where that makes it faster; two workers of ours have one each.  With DATASETS_DIR the images are CIFAR-10's, otherwise random ones; time does not depend on it.
 
 (d) One trial record: a line of the trial log, appended and fsync'd, with the fsync and with none, beside a bare write and fsync.
 

@@ -179,22 +179,22 @@ def judge_with(
 def _server(sandbox: Sandbox, inputs: Inputs) -> JudgeServer:
     """The server in this borrowed sandbox for these inputs; started when there is none."""
     path = inputs.file()
-    found = _servers.get(id(sandbox))
-    if found is not None and found[0] == (os.getpid(), path):
-        return found[1]
+    known, server = _servers.get((os.getpid(), id(sandbox)), (None, None))
+    if server is not None and known == path:
+        return server
     _end_server(sandbox)
     predict.check_inputs(path, inputs.n)
     program = f"{model_inspect.INSIDE}/judge_server_inside.py"
     argv = [sandbox.python, "-I", "-S", program, _packages(), "/inputs.npy"]
     server = JudgeServer(sandbox, argv, _mounts(path), _limits(inputs.n))
-    _servers[id(sandbox)] = ((os.getpid(), path), server)
+    _servers[os.getpid(), id(sandbox)] = (path, server)
     return server
 
 
 def _end_server(sandbox: Sandbox) -> None:
-    found = _servers.pop(id(sandbox), None)
-    if found is not None and found[0][0] == os.getpid():
-        found[1].close()
+    _, server = _servers.pop((os.getpid(), id(sandbox)), (None, None))
+    if server is not None:
+        server.close()
 
 
 def end_servers() -> None:
@@ -207,7 +207,7 @@ def end_servers() -> None:
 
 _lock = threading.Lock()
 _free: dict[tuple[int, bool], list[Sandbox]] = {}  # (process id, unsafe) -> sandboxes that nobody uses
-_servers: dict[int, tuple[tuple[int, Path], JudgeServer]] = {}  # sandbox -> (process id, inputs), its server
+_servers: dict[tuple[int, int], tuple[Path, JudgeServer]] = {}  # (process id, sandbox) -> inputs, its server
 _slots: dict[int, set[int]] = {}  # process id -> slots that its sandboxes have
 
 

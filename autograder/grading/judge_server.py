@@ -9,26 +9,24 @@ child may still touch, pipes and priorities, can make a later model fail here, n
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import selectors
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from autograder.errors import SandboxError
 from autograder.grading import control_groups
 from autograder.grading.process_tree import kill_tree, measure
-from autograder.grading.sandbox import Completed, Limits, Mount, Sandbox
-from autograder.grading.supervise import STDERR_BYTES, TICK_IN_GROUP_S, TICK_S, breach, check_stopped, printable
+from autograder.grading.sandbox import Completed, Limits, Mount, Sandbox, in_memory
+from autograder.grading.supervise import STDERR_BYTES, TICK_S, breach, check_stopped, printable, tick_s
 
 _START_S = 60.0
 _MODELS = 500  # then a new one, whatever may have added up
-_SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class JudgeServer:
@@ -88,17 +86,14 @@ class JudgeServer:
         self._stdout.clear()
         self._stderr.clear()
         self._left -= 1
+        self.is_usable = False  # until it has answered
         try:
-            with _in_memory(model) as file, suppress(ConnectionError):  # it may have ended, which is seen next
+            with in_memory(model) as file, suppress(ConnectionError):  # it may have ended, which is seen next
                 message = json.dumps({"classes": classes, "asked": asked}).encode()
                 socket.send_fds(self._channel, [message], [file])
             cut, answer = self._until_message(self._limits)
         except OSError as error:
-            self.is_usable = False
             raise SandboxError(f"the sandbox does not answer: {error}") from error
-        except BaseException:
-            self.is_usable = False
-            raise
         status = answer.get("status", -1)
         code = os.waitstatus_to_exitcode(status) if status >= 0 else None
         if cut is None:
@@ -123,7 +118,7 @@ class JudgeServer:
         group = control_groups.of(self._process.pid)
         limits = replace(limits, cpu_s=limits.cpu_s + int(measure(self._process.pid, limits.memory_bytes).cpu_s))
         started, message = time.monotonic(), None
-        tick = TICK_S if group is None else TICK_IN_GROUP_S
+        tick = tick_s(group)
         look = started + tick
         while message is None:
             check_stopped()
@@ -158,18 +153,3 @@ class JudgeServer:
         key.data.extend(chunk)
         del self._stderr[:-STDERR_BYTES]
         return bool(chunk)
-
-
-@contextmanager
-def _in_memory(content: bytes) -> Iterator[int]:
-    """A descriptor of a file without a name, which nobody can change any more."""
-    file = os.memfd_create("model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(file, view) :]
-        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALED)
-        os.lseek(file, 0, os.SEEK_SET)
-        yield file
-    finally:
-        os.close(file)

@@ -15,7 +15,7 @@ from autograder.grading.control_groups import Group
 from autograder.grading.process_tree import kill_marked, kill_tree, measure, start_time
 
 TICK_S = 0.02  # how often the watchdog looks; a process can touch perhaps 60 MB of new memory in between
-TICK_IN_GROUP_S = 0.1  # looking costs a millisecond, and here the kernel bounds the memory
+_TICK_IN_GROUP_S = 0.1  # looking costs a millisecond, and here the kernel bounds the memory
 STDERR_BYTES = 8192
 _SPARE_PROCESSES = 4  # bubblewrap's own, which the watchdog counts and RLIMIT_NPROC does not
 _SIGXCPU = 24
@@ -77,6 +77,11 @@ def breach(pid: int, limits: Limits, started: float, group: Group | None = None)
     return "processes" if usage.processes > limits.processes + _SPARE_PROCESSES else None
 
 
+def tick_s(group: Group | None) -> float:
+    """Seconds between two looks of the watchdog."""
+    return TICK_S if group is None else _TICK_IN_GROUP_S
+
+
 class Supervisor:
     """`follow()`, then always `finish()`, then `completed()`.
 
@@ -131,7 +136,7 @@ class Supervisor:
                     self._process.wait(TICK_S)
             if self._cut is None and time.monotonic() >= look:
                 self._cut = breach(self._process.pid, self._limits, self._started, self._group)
-                look = time.monotonic() + (TICK_S if self._group is None else TICK_IN_GROUP_S)
+                look = time.monotonic() + tick_s(self._group)
 
     def finish(self) -> None:
         """Ends whatever still runs, then takes what is left in the pipes: nobody can write to them any more.

@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 import stat
 import uuid
@@ -27,8 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from autograder.course.manifest import Course, Exercise, HiddenSetSpec, ModelContract, Task
-from autograder.errors import SandboxError
-from autograder.grading.sandbox import Limits, Sandbox
+from autograder.grading.sandbox import Limits
 from autograder.grading.score import score
 from autograder.intake.collect import collect
 from autograder.records.gradebook import Gradebook
@@ -43,16 +41,6 @@ HONEST = 300  # what the honest model gets right of the 400
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "attack(*numbers, verdict): cases of the table of attacks that this test covers")
-
-
-@pytest.fixture(scope="session")
-def box():
-    try:
-        return Sandbox.detect()
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no sandbox here: {error}")
 
 
 def limits(**changes):

@@ -10,6 +10,7 @@ import zipfile
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autograder.course import manifest
@@ -113,3 +114,23 @@ def released_classroom(tmp_path_factory):
 @pytest.fixture
 def classroom(released_classroom, tmp_path):
     return released_classroom.copy(tmp_path / "class")
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Hidden inputs of `test_predict`'s shape, as jobs of scoring take them."""
+    from autograder.grading.judge import Inputs
+    from tests.autograder.test_predict import SHAPE, N
+
+    path = tmp_path / "inputs.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (N, *SHAPE), dtype=np.uint8))
+    path.chmod(0o644)
+    return Inputs(path, N, "v")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """The bytes of a linear model for them."""
+    from tests.autograder.test_predict import linear_model
+
+    return linear_model(tmp_path / "m.onnx").read_bytes()

@@ -1,6 +1,5 @@
 """One sandbox per model: check and predictions together, neither able to change the other, no label in reach."""
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,32 +12,9 @@ from autograder.grading import hidden_set, judge, predict
 from autograder.grading.judge import Inputs, Judged, Refused, judge_model
 from autograder.grading.runtime import runtime_roots
 from autograder.grading.sandbox import Limits, Mount, Sandbox
-from tests.autograder.test_predict import SHAPE, SPY, N, expected, linear_model, read_spy, traces
+from tests.autograder.test_predict import SHAPE, SPY, N, expected, read_spy, traces
 
 CONTRACT = ModelContract("model.onnx", SHAPE, 10, 1000, 100_000)
-
-
-@pytest.fixture(scope="module")
-def box():
-    try:
-        return Sandbox.detect()
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no sandbox here: {error}")
-
-
-@pytest.fixture
-def inputs(tmp_path):
-    path = tmp_path / "inputs.npy"
-    np.save(path, np.random.default_rng(0).integers(0, 256, (N, *SHAPE), dtype=np.uint8))
-    path.chmod(0o644)
-    return Inputs(path, N, "v")
-
-
-@pytest.fixture
-def model(tmp_path):
-    return linear_model(tmp_path / "m.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("unsafe", [False, True])

@@ -17,22 +17,12 @@ from autograder.course.manifest import ModelContract
 from autograder.errors import SandboxError
 from autograder.grading import judge, judge_server, predict
 from autograder.grading.judge import Inputs, Judged, Refused, end_servers, judge_model, judge_served
-from autograder.grading.sandbox import Sandbox
 from autograder.grading.supervise import stopped_by
-from tests.autograder.test_predict import SHAPE, N, expected, linear_model
+from tests.autograder.test_predict import SHAPE, N, expected
 
 CONTRACT = ModelContract("model.onnx", SHAPE, 10, 1000, 100_000)
+pytestmark = pytest.mark.usefixtures("box")
 REAL = Path(predict.__file__).with_name("predict_inside.py")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def box():
-    try:
-        return Sandbox.detect()
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no sandbox here: {error}")
 
 
 @pytest.fixture(autouse=True)
@@ -41,19 +31,6 @@ def nothing_stays(tmp_path):
     end_servers()
     assert judge._servers == {}
     assert living(tmp_path) == []
-
-
-@pytest.fixture
-def inputs(tmp_path):
-    path = tmp_path / "inputs.npy"
-    np.save(path, np.random.default_rng(0).integers(0, 256, (N, *SHAPE), dtype=np.uint8))
-    path.chmod(0o644)
-    return Inputs(path, N, "v")
-
-
-@pytest.fixture
-def model(tmp_path):
-    return linear_model(tmp_path / "m.onnx").read_bytes()
 
 
 def living(tmp_path):

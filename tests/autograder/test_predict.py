@@ -20,16 +20,6 @@ FLOAT = TensorProto.FLOAT
 N, SHAPE = 600, (3, 4, 4)  # two full batches of 256 and a rest
 
 
-@pytest.fixture(scope="module")
-def box() -> Sandbox:
-    try:
-        return Sandbox.detect()
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no sandbox here: {error}")
-
-
 @pytest.fixture
 def inputs(tmp_path: Path) -> Path:
     path = tmp_path / "inputs.npy"

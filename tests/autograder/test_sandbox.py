@@ -24,16 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def box() -> Sandbox:
-    try:
-        return Sandbox.detect()
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no sandbox here: {error}")
-
-
 def limits(**changes: float) -> Limits:
     values = {
         "wall_s": 20.0,
