@@ -3,20 +3,25 @@
 import contextlib
 import gc
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from leaderboard.feed import feed
 from leaderboard.pages import about_page, exercise_pages, index_page
-from leaderboard.ranking import board
+from leaderboard.ranking import Board, board
 from leaderboard.reading import load
 from leaderboard.schema import LeaderboardError, Scores
 from leaderboard.swap import MARKER, replace_folder
 from leaderboard.tables import board_csv, leaderboard_json, published
 from leaderboard.users import user_pages
+from leaderboard.writing import Part, write_parts
 
 ASSETS = Path(__file__).parent / "assets"
+LARGE = (
+    5_000  # entries from which the pages of users are made beside the boards; a smaller class takes less than a second
+)
 
 
 @dataclass(frozen=True)
@@ -34,21 +39,26 @@ def site_files(scores: Scores, digest: str) -> dict[str, bytes]:
 
     `digest` is the sha256 (hex) of the scores file, printed in each footer.
     """
+    return {name: content for part in _parts(scores, digest) for name, content in part()}
+
+
+def _parts(scores: Scores, digest: str) -> tuple[Part, Part]:
+    """The two halves of the work: the boards, and the pages of users."""
     boards = [board(exercise) for exercise in scores.exercises]
+    return lambda: _board_files(scores, boards, digest), lambda: user_pages(scores, boards, digest)
+
+
+def _board_files(scores: Scores, boards: Sequence[Board], digest: str) -> Iterator[tuple[str, bytes]]:
     entries = [[published(row) for row in one.rows] for one in boards]
-    files = {
-        "index.html": index_page(scores, boards, digest),
-        "about.html": about_page(scores, boards, digest),
-        "feed.xml": feed(scores, boards),
-        MARKER: leaderboard_json(scores, boards, entries, digest),
-    }
+    yield "index.html", index_page(scores, boards, digest)
+    yield "about.html", about_page(scores, boards, digest)
+    yield "feed.xml", feed(scores, boards)
+    yield MARKER, leaderboard_json(scores, boards, entries, digest)
     for one, rows in zip(boards, entries, strict=True):
-        files.update(exercise_pages(scores, one, digest))
-        files[f"{one.exercise.id}.csv"] = board_csv(one, rows)
-    files.update(user_pages(scores, boards, digest))
+        yield from exercise_pages(scores, one, digest)
+        yield f"{one.exercise.id}.csv", board_csv(one, rows)
     for asset in sorted(ASSETS.iterdir()):
-        files[f"assets/{asset.name}"] = asset.read_bytes()
-    return files
+        yield f"assets/{asset.name}", asset.read_bytes()
 
 
 def build(scores_path: Path, out_dir: Path) -> Built:
@@ -63,10 +73,10 @@ def build(scores_path: Path, out_dir: Path) -> Built:
         )
     with _without_collector():
         scores, raw = load(scores_path)
-        files = site_files(scores, hashlib.sha256(raw).hexdigest())
-        folder = replace_folder(files, out_dir)
-    entries = sum(len(exercise.entries) for exercise in scores.exercises)
-    return Built(folder, tuple(sorted(files)), len(scores.exercises), entries)
+        parts = _parts(scores, hashlib.sha256(raw).hexdigest())
+        entries = sum(len(exercise.entries) for exercise in scores.exercises)
+        folder, files = replace_folder(partial(write_parts, parts, beside=entries >= LARGE), out_dir)
+    return Built(folder, tuple(files), len(scores.exercises), entries)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from datetime import date
 from uuid import NAMESPACE_URL, uuid5
 
 from leaderboard.pages import template
-from leaderboard.ranking import Board, hundredths, records
+from leaderboard.ranking import Board, hundredths
 from leaderboard.schema import Scores
 from leaderboard.text import percent
 
@@ -46,7 +46,7 @@ def _items(course: str, one: Board) -> list[Item]:
     exercise = one.exercise
     name, href = f"{exercise.id[:2]} {exercise.title}", f"{exercise.id}.html"
     items = []
-    for moment, user, count in records(exercise.histories):
+    for moment, user, count in one.records:
         score = percent(hundredths(count, exercise.public))
         text = f"{user} takes the lead of {name} with {score} on the public part."
         key = f"{course}/{exercise.id}/{user}/{count}/{moment}"

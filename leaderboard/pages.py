@@ -1,8 +1,8 @@
 """Boards -> HTML and the feed. Numbers and dates become text here; templates only place them, autoescaped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -17,6 +17,7 @@ from leaderboard.statistics import wilson
 TEMPLATES = Path(__file__).parent / "templates"
 BLANK = "\0"  # where a value is filled in; no text of a scores file can hold it
 PAGE_ROWS = 500  # rows on one page of a board; a page of so many stays under 150 kB
+Bar = Callable[[float, float], str]  # draws an interval given in [0, 1]
 BAR_WIDTH = 180  # px; style.css gives the drawing of an interval the same width
 
 
@@ -100,7 +101,7 @@ def exercise_pages(scores: Scores, one: Board, digest: str) -> Iterator[tuple[st
         mark = {"count": count, "low": f"{100 * low:.1f}", "high": f"{100 * high:.1f}"}
     charts = [chart for chart in (histogram(one), progress(one), pareto(one)) if chart]
     plot = Intervals.of(one, BAR_WIDTH)
-    for page in _pages(one, plot):
+    for page in _pages(one, lru_cache(10_000)(plot.bar)):
         content = layout.render(
             scores=scores,
             board=one,
@@ -117,7 +118,7 @@ def exercise_pages(scores: Scores, one: Board, digest: str) -> Iterator[tuple[st
         yield page_name(one, page.number), content.encode()
 
 
-def _pages(one: Board, plot: Intervals) -> Iterator[Page]:
+def _pages(one: Board, bar: Bar) -> Iterator[Page]:
     rows, lines = one.rows, list(one.lines)
     starts = range(0, max(1, len(rows)), PAGE_ROWS)
     links = tuple(
@@ -130,10 +131,10 @@ def _pages(one: Board, plot: Intervals) -> Iterator[Page]:
         over = _merged(rows[start:passing], lines, passed=True, rest=passing == one.passed)
         under = _merged(rows[passing:end], lines, passed=False, rest=end == len(rows))
         gains = one.exercise.before_model is not None
-        groups = [("over", _rows(over, plot, gains))]
+        groups = [("over", _rows(over, bar, gains))]
         if start < one.passed <= end or (one.passed == 0 and start == 0):
             groups.append(("mark", Markup("")))
-        groups.append(("under", _rows(under, plot, gains)))
+        groups.append(("under", _rows(under, bar, gains)))
         yield Page(link.number, len(links), PAGE_ROWS, links, tuple(groups))
 
 
@@ -144,48 +145,44 @@ def _row_letter(user: bool, start: str, band: bool, bar: bool, unsafe: bool, gai
     return str(made).replace("%", "%%").replace(BLANK, "%s")
 
 
-def _rows(rows: Sequence[Row | Line], plot: Intervals, gains: bool) -> Markup:
+def _rows(rows: Sequence[Row | Line], bar: Bar, gains: bool) -> Markup:
     """Table rows; all values are numbers, days, names of a-z, 0-9 and _, or our own words, so none needs escaping."""
-    return Markup("".join(_line(row, plot, gains) if isinstance(row, Line) else _row(row, plot, gains) for row in rows))
+    return Markup("".join(_row(row, bar, gains) if isinstance(row, Row) else _line(row, bar, gains) for row in rows))
 
 
-def _row(row: Row, plot: Intervals, gains: bool) -> str:
-    one, band = row.entry, row.first != row.last
-    user = one.user
-    letter = _row_letter(
-        bool(user), "first" if row.first == row.place else "", band, not gains, not one.sandboxed, gains
-    )
-    values = [user] if user else []
-    values.append(str(row.place))
+def _row(row: Row, bar: Bar, gains: bool) -> str:
+    one, place, first, last, low, high, passed, score, change = row
+    user, band = one.user, first != last
+    values = [user, str(place)] if user else [str(place)]
     if band:
-        values.append(f"{row.first}–{row.last}")
-    values += [user, user] if user else ["opted out"]
-    values.append(text.percent(row.hundredths))
+        values.append(f"{first}–{last}")
+    values += (user, user, text.percent(score)) if user else ("opted out", text.percent(score))
     if not gains:
-        values.append(plot.bar(row.low, row.high))
-    values += [text.interval((row.low, row.high)), "passed" if row.passed else "below"]
+        values.append(bar(low, high))
+    values += text.interval((low, high)), "passed" if passed else "below"
     if user:
-        values += [text.thousands(one.parameters), text.kilobytes(one.model_bytes)]
-        values += [str(one.submissions), one.received_day.isoformat()]
+        values += f"{one.parameters:,}", text.kilobytes(one.model_bytes)
+        values += str(one.submissions), text.iso(one.received_day)
     else:
         values += ["–"] * 4
     if gains:
         values.append(text.percent(hundredths(one.before.correct, one.total)) if one.before else "–")
-        values.append(text.change(row.change) if row.change else "–")
-    return letter % tuple(values)
+        values.append(text.change(change) if change else "–")
+    start = "first" if first == place else ""
+    return _row_letter(user is not None, start, band, not gains, not one.sandboxed, gains) % tuple(values)
 
 
-def _line(line: Line, plot: Intervals, gains: bool) -> str:
+def _line(line: Line, bar: Bar, gains: bool) -> str:
     bounds = line.interval
-    bar = bounds is not None and not gains
+    drawn = bounds is not None and not gains
     values = ["baseline", line.name.replace("_", " "), text.percent(line.hundredths)]
     if bounds is not None and not gains:
-        values.append(plot.bar(*bounds))
+        values.append(bar(*bounds))
     values += [text.interval(bounds) if bounds else "by calculation", "passes" if line.passed else "below"]
     values.append("–" if line.parameters is None else text.thousands(line.parameters))
     values.append("–" if line.model_bytes is None else text.kilobytes(line.model_bytes))
     values += ["–"] * (4 if gains else 2)
-    return _row_letter(False, "base", False, bar, not line.sandboxed, gains) % tuple(values)
+    return _row_letter(False, "base", False, drawn, not line.sandboxed, gains) % tuple(values)
 
 
 def _merged(rows: Sequence[Row], lines: list[Line], *, passed: bool, rest: bool) -> tuple[Row | Line, ...]:

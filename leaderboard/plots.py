@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from leaderboard.ranking import Board, hundredths, records
+from leaderboard.ranking import Board, hundredths
 from leaderboard.text import percent, short_day, thousands
 
 WIDTH, HEIGHT = 480, 176  # the viewBox of every chart
@@ -137,7 +137,7 @@ def histogram(one: Board) -> Chart | None:
 
 def progress(one: Board) -> Chart | None:
     """The best count on the public part, day by day, up to the deadline; None before the first score."""
-    steps = list(records(one.exercise.histories))
+    steps = list(one.records)
     if not steps:
         return None
     total, mark = one.exercise.public, one.exercise.pass_percent

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
+from typing import NamedTuple
 
 from leaderboard.schema import Attempt, Entry, Exercise, LeaderboardError
 from leaderboard.statistics import gain, paired_tie, unpaired_tie, wilson
@@ -27,11 +29,10 @@ def hundredths(correct: int, total: int) -> int:
     return 10_000 * correct // total
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of a board. `place` from 1; `first`..`last` is its rank band; `low`, `high` in [0, 1].
 
-    `change` is (gain, low, high) of the ranked model over the one before it, in [-1, 1]; None without one.
+    `hundredths` is its accuracy in hundredths of a percent; `change` is (gain, low, high) of the ranked model over the one before it, in [-1, 1]; None without one.
     """
 
     entry: Entry
@@ -41,11 +42,8 @@ class Row:
     low: float
     high: float
     passed: bool
+    hundredths: int
     change: tuple[float, float, float] | None
-
-    @property
-    def hundredths(self) -> int:
-        return hundredths(self.entry.correct, self.entry.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class Board:
     rows: tuple[Row, ...]
     lines: tuple[Line, ...]
 
-    @property
+    @cached_property
     def passed(self) -> int:
         return sum(row.passed for row in self.rows)
 
@@ -77,9 +75,14 @@ class Board:
     def best(self) -> Row | None:
         return self.rows[0] if self.rows else None
 
-    @property
+    @cached_property
     def unsandboxed(self) -> int:
         return sum(not row.entry.sandboxed for row in self.rows)
+
+    @cached_property
+    def records(self) -> tuple[tuple[date, str, int], ...]:
+        """What `records` says of its histories."""
+        return tuple(records(self.exercise.histories))
 
     @property
     def newest(self) -> date | None:
@@ -113,7 +116,8 @@ def rank(exercise: Exercise) -> tuple[Row, ...]:
                 bounds = gain(before.gained, before.lost, one.total)
                 change = ((before.gained - before.lost) / one.total, *bounds)
             passed = passes(one.correct, one.total, exercise.pass_percent)
-            rows.append(Row(one, at + 1, start + 1, end, low, high, passed, change))
+            score = hundredths(one.correct, one.total)
+            rows.append(Row(one, at + 1, start + 1, end, low, high, passed, score, change))
     return tuple(rows)
 
 

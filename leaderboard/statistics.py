@@ -4,14 +4,17 @@ Whoever writes a `scores.json` uses the same functions, so what a board was made
 """
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 1 - CONFIDENCE
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)  # 1.95996...
+# in a large class many users have the same count, on each board again
+_remembered = lru_cache(50_000)
 
 
+@_remembered
 def wilson(correct: int, total: int) -> tuple[float, float]:
     """95 % Wilson score interval of correct / total, as fractions in [0, 1].
 
@@ -79,6 +82,7 @@ def difference(correct: int, other: int, total: int) -> tuple[float, float]:
     )
 
 
+@_remembered
 def unpaired_tie(correct: int, other: int, total: int) -> bool:
     """Whether the interval of the difference of two counts holds 0."""
     low, high = difference(correct, other, total)

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from leaderboard.schema import LeaderboardError
@@ -23,8 +23,10 @@ RENAME_EXCHANGE = 2
 NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
 
 
-def replace_folder(files: Mapping[str, bytes], folder: Path) -> Path:
-    """Makes `folder` hold exactly `files` (relative posix path -> content); returns its resolved path.
+def replace_folder(write: Callable[[Path], Sequence[str]], folder: Path) -> tuple[Path, Sequence[str]]:
+    """Makes `folder` hold exactly what `write` puts into the empty folder it is given.
+
+    `write` returns the relative paths of its files. Returns: the resolved path of the folder, and those of the files.
 
     Raises: LeaderboardError when the folder holds something that is not a built site, or the disk refuses;
     then nothing has changed.
@@ -39,7 +41,9 @@ def replace_folder(files: Mapping[str, bytes], folder: Path) -> Path:
             # the prefix lets the next build find and remove what a killed one left behind
             fresh = Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=folder.parent))
             try:
-                _write(files, fresh)
+                fresh.chmod(0o755)  # mkdtemp makes it 0700
+                names = write(fresh)
+                _flush(names, fresh)
                 _put_in_place(fresh, folder)
                 _sync(folder.parent)
             finally:
@@ -52,7 +56,7 @@ def replace_folder(files: Mapping[str, bytes], folder: Path) -> Path:
         raise LeaderboardError(
             f"expected to write the site to {folder}, got '{reason}'; the old site is unchanged"
         ) from error
-    return folder
+    return folder, names
 
 
 def _prefix(folder: Path) -> str:
@@ -81,22 +85,12 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _write(files: Mapping[str, bytes], root: Path) -> None:
-    """Writes every file and makes sure that all of it is on the disk before anybody is shown it."""
-    folders = {root, *((root / name).parent for name in files)}
-    for folder in sorted(folders):
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)  # mkdtemp makes it 0700
-    for name, content in sorted(files.items()):
-        # public whatever the umask: a web server reads it as another user
-        handle = os.open(root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with open(handle, "wb") as out:
-            out.write(content)
-            os.fchmod(handle, 0o644)
+def _flush(names: Sequence[str], root: Path) -> None:
+    """Makes sure that all of the site is on the disk before anybody is shown it."""
     if not _sync_all(root):
-        for name in files:
+        for name in names:
             _sync(root / name)
-    for folder in folders:
+    for folder in {root, *((root / name).parent for name in names)}:
         _sync(folder)
 
 

@@ -2,11 +2,11 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
+
+from pydantic_core import to_json
 
 from leaderboard.ranking import Board, Line, Row, hundredths, needed
 from leaderboard.schema import Scores
@@ -19,6 +19,8 @@ ROW_COLUMNS = (
     "sandboxed",
 )
 BOARD_COLUMNS = ("standin", "phase")
+# whole numbers or empty, which the csv module writes as they are
+COUNTS = {*("rank", "band_first", "band_last", "correct", "total", "parameters", "model_bytes", "submissions")}
 # what a spreadsheet takes for a formula or a command, with the full-width forms that some fold to ASCII
 FORMULA_STARTS = ("=", "+", "-", "@", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
@@ -70,7 +72,7 @@ def _baseline(line: Line) -> dict[str, Any]:
 def leaderboard_json(
     scores: Scores, boards: Sequence[Board], entries: Sequence[list[dict[str, Any]]], digest: str
 ) -> bytes:
-    """All boards as UTF-8 JSON with sorted keys. `entries`: what is `published` of the rows of each board; `digest`:
+    """All boards as UTF-8 JSON. `entries`: what is `published` of the rows of each board; `digest`:
     sha256 of the scores file, hex.
     """
     exercises = []
@@ -100,10 +102,10 @@ def leaderboard_json(
         "input_sha256": digest,
         "exercises": exercises,
     }
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
+    return to_json(document) + b"\n"
 
 
+@lru_cache(100_000, typed=True)  # most cells of a large class are one of few values
 def safe_cell(value: object) -> str:
     """`value` as a CSV cell that no spreadsheet runs: text like a formula gets a leading apostrophe."""
     if value is None:
@@ -114,11 +116,7 @@ def safe_cell(value: object) -> str:
         return str(value)
     if isinstance(value, float):
         return f"{value:.2f}"
-    return _safe_text(str(value))
-
-
-@lru_cache(10_000)
-def _safe_text(text: str) -> str:
+    text = str(value)
     return f"'{text}" if text[:1] in tuple("\t\r\n") or text.lstrip().startswith(FORMULA_STARTS) else text
 
 
@@ -129,9 +127,12 @@ def board_csv(one: Board, rows: Sequence[dict[str, Any]]) -> bytes:
     """
     hidden = one.exercise.hidden_set
     same = [safe_cell(bool(hidden and hidden.standin)), safe_cell(one.exercise.phase)]
+    columns = [[row[name] for row in rows] for name in ROW_COLUMNS]
+    cells = [
+        column if name in COUNTS else map(safe_cell, column) for name, column in zip(ROW_COLUMNS, columns, strict=True)
+    ]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*ROW_COLUMNS, *BOARD_COLUMNS])
-    cells = itemgetter(*ROW_COLUMNS)
-    writer.writerows([*map(safe_cell, cells(row)), *same] for row in rows)
+    writer.writerows((*row, *same) for row in zip(*cells, strict=True))
     return out.getvalue().encode()

@@ -1,6 +1,7 @@
 """Numbers and dates as readers see them; the same text in every locale and time zone."""
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 # own names: strftime's depend on the locale, and the same input must give the same bytes
 MONTHS = (
@@ -12,6 +13,7 @@ NBSP = "\u00a0"
 MINUS = "\u2212"
 
 
+@lru_cache(20_000)
 def percent(hundredths: int) -> str:
     """4807 -> '48.07 %' with a no-break space."""
     return f"{hundredths // 100}.{hundredths % 100:02d}{NBSP}%"
@@ -26,6 +28,7 @@ def kilobytes(count: int) -> str:
     return f"{max(1, (count + 500) // 1000):,}{NBSP}kB"
 
 
+@lru_cache(20_000)
 def interval(bounds: tuple[float, float]) -> str:
     """A 95 % interval in percent with one decimal: '51.1–53.1'."""
     return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}"
@@ -45,6 +48,11 @@ def change(values: tuple[float, float, float]) -> str:
 
 def day(moment: date) -> str:
     return f"{WEEKDAYS[moment.weekday()]}, {moment.day} {MONTHS[moment.month - 1]} {moment.year}"
+
+
+@lru_cache(1_000)
+def iso(moment: date) -> str:
+    return moment.isoformat()
 
 
 def short_day(moment: date) -> str:

@@ -6,7 +6,6 @@ days, pseudonyms and our own words only: the schema allows nothing else, and wor
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
 from functools import cache
 
 from markupsafe import Markup, escape
@@ -80,7 +79,7 @@ def _sections(one: Board) -> Callable[[str, Row | None, Sequence[Attempt]], str]
             if one_try.verdict in ("failed", "refused"):
                 missed += f"M{x} {HEIGHT - BOTTOM}m-4 -4l8 8m0 -8l-8 8"
             kind, words = _verdict(one_try.verdict, one_try.code, one_try.moved, one_try.counts)
-            lines += f'{kind}<th scope="row">{number}<td>{_iso(one_try.day)}<td>{words}<td>{score}\n'
+            lines += f'{kind}<th scope="row">{number}<td>{text.iso(one_try.day)}<td>{words}<td>{score}\n'
         href = f"{page_name(one, page_of(row))}#{user}" if row else page_name(one, 1)
         values = [href, *_summary(one, row)]
         if line:
@@ -99,11 +98,6 @@ def _verdict(verdict: str, code: str, moved: bool, counts: bool) -> tuple[str, M
     words = VERDICTS.get((verdict, moved), verdict)
     said = escape(f"{words}: {code.replace('_', ' ')}" if code else words)
     return ('<tr class="counts">', said + Markup(" <b>counts</b>")) if counts else ("<tr>", said)
-
-
-@cache
-def _iso(day: date) -> str:
-    return day.isoformat()
 
 
 @cache

@@ -154,7 +154,7 @@ def test_a_bug_in_rendering_keeps_the_old_site_and_traceback(class_of_twelve, sa
     assert snapshot(tmp_path / "site") == old
 
 
-@pytest.mark.parametrize("moment", ["_write", "_put_in_place", "_sync"])
+@pytest.mark.parametrize("moment", ["build.write_parts", "swap._flush", "swap._put_in_place", "swap._sync"])
 def test_kill_minus_nine_leaves_a_whole_site_and_the_next_build_cleans_up(
     class_of_twelve, make_scores, save, tmp_path, moment
 ):
@@ -166,7 +166,7 @@ def test_kill_minus_nine_leaves_a_whole_site_and_the_next_build_cleans_up(
     new = snapshot(tmp_path / "expected")
     program = (
         "import os, signal, sys; from pathlib import Path; from leaderboard import build, swap\n"
-        f"swap.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"{moment} = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
         "build.build(Path(sys.argv[1]), Path(sys.argv[2]))\n"
     )
     command = [sys.executable, "-c", program, str(new_scores), str(site)]
