@@ -8,7 +8,7 @@ days, pseudonyms and our own words only: the schema allows nothing else, and wor
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from leaderboard import text
 from leaderboard.pages import BLANK, page_name, page_of, template
@@ -35,8 +35,8 @@ def user_pages(scores: Scores, boards: Sequence[Board], digest: str) -> Iterator
     frame = template("user.html").render(user="\0u", sections="\0s", scores=scores, digest=digest, root="../", here="")
     head, tail = frame.split("\0s")
     for user in sorted(sections):
-        page = "".join([head, *sections[user], tail])
-        yield f"u/{user}.html", page.replace("\0u", user).encode()
+        page = "".join([head.replace("\0u", user), *sections[user], tail.replace("\0u", user)])
+        yield f"u/{user}.html", page.encode()
 
 
 def _sections(one: Board) -> Callable[[str, Row | None, Sequence[Attempt]], str]:
@@ -66,19 +66,19 @@ def _sections(one: Board) -> Callable[[str, Row | None, Sequence[Attempt]], str]
         return text.percent(score), y.at(max(y.low, score / 100))
 
     def section(user: str, row: Row | None, tries: Sequence[Attempt]) -> str:
-        lines, line, dots, missed, moves, last = "", "", "", "", 0, ""
+        lines, line, dots, missed, moves, last = "", "", "", "", 0, "–"
         for number, (x, one_try) in enumerate(zip(_positions(len(tries)), tries, strict=True), 1):
-            score = "–"
-            if one_try.stood is not None:
-                score, height = shown(one_try.stood)
-                last = score
+            stood, verdict = one_try.stood, one_try.verdict
+            if stood is not None:
+                last, height = shown(stood)
                 line += f"H{x}V{height}" if line else f"M{x} {height}"
                 if one_try.moved:
                     moves += 1
                     dots += f"M{x} {height}h0"
-            if one_try.verdict in ("failed", "refused"):
+            if verdict == "failed" or verdict == "refused":
                 missed += f"M{x} {HEIGHT - BOTTOM}m-4 -4l8 8m0 -8l-8 8"
-            kind, words = _verdict(one_try.verdict, one_try.code, one_try.moved, one_try.counts)
+            kind, words = _verdict(verdict, one_try.code, one_try.moved, one_try.counts)
+            score = "–" if stood is None else last
             lines += f'{kind}<th scope="row">{number}<td>{text.iso(one_try.day)}<td>{words}<td>{score}\n'
         href = f"{page_name(one, page_of(row))}#{user}" if row else page_name(one, 1)
         values = [href, *_summary(one, row)]
@@ -93,11 +93,11 @@ def _sections(one: Board) -> Callable[[str, Row | None, Sequence[Attempt]], str]
 
 
 @cache
-def _verdict(verdict: str, code: str, moved: bool, counts: bool) -> tuple[str, Markup]:
+def _verdict(verdict: str, code: str, moved: bool, counts: bool) -> tuple[str, str]:
     """(start of the table row, verdict in words), escaped; there are few different ones."""
     words = VERDICTS.get((verdict, moved), verdict)
-    said = escape(f"{words}: {code.replace('_', ' ')}" if code else words)
-    return ('<tr class="counts">', said + Markup(" <b>counts</b>")) if counts else ("<tr>", said)
+    said = str(escape(f"{words}: {code.replace('_', ' ')}" if code else words))
+    return ('<tr class="counts">', f"{said} <b>counts</b>") if counts else ("<tr>", said)
 
 
 @cache

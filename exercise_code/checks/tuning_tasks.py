@@ -116,7 +116,7 @@ def _images_and_batches(answer: Any, data: Any, originals: Any) -> None:
             "shuffle=True.",
         )
     for shift in (0, 2):
-        _, _, seen = _run(answer, data, originals, shift=shift)
+        _, _, seen = _run(answer, data, originals, epochs=1, shift=shift)
         moved = not all(unchanged for _, training, unchanged in seen.batches if training)
         wanted_text, got = ("moved", "as they were") if shift else ("as they were", "moved")
         expect(
@@ -153,7 +153,7 @@ def _optimizer(answer: Any, data: Any, originals: Any) -> None:
         ("adam", ("AdamW",), 0.002, 0.07),
         ("sgd", ("SGD",), 0.01, 0.3),
     ):
-        _, _, seen = _run(answer, data, originals, optimizer=name, lr=lr, weight_decay=decay)
+        _, _, seen = _run(answer, data, originals, epochs=1, optimizer=name, lr=lr, weight_decay=decay)
         what = f"optimizer {name!r}, lr {lr}, weight_decay {decay}, schedule 'constant'"
         expect(bool(seen.steps), f"{what}: steps of the optimizer", "some", "none", "Does fit get the optimizer?")
         for key, wanted, look in (

@@ -59,6 +59,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm.auto import tqdm
 
 from exercise_code.checks import check, hint
 from exercise_code.labs import mnist, plots
@@ -214,8 +215,23 @@ _images = torch.randn(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
 assert torch.allclose(teacher_logits(_net, _images, 2), _net[2](_images.flatten(1)), atol=1e-6) and _net.training
 ### END HIDDEN TESTS
 
+# %% [markdown]
+# ### 2.4 Ask it more than once
+#
+# The teacher has learned that a digit moved, turned or slanted a little is the same digit. So ask about each image nine times:
+# as it is, and about eight jittered views of it. What the nine answers have in common is what it sees in the digit; the rest is
+# the accident of one view and goes away in the mean. All of it happens before the student starts and costs the student nothing:
+# it still gets every image once per epoch, as it is.
+#
+# *About 40 seconds on one core.*
+
 # %%
+VIEWS = 1 if FAST else 8
+views = torch.Generator().manual_seed(0)
 known = teacher_logits(teacher, data.train.images)  # (N, 10): what the teacher says about every training image
+for _ in tqdm(range(VIEWS), desc="views"):
+    known += torch.cat([teacher_logits(teacher, jittered(piece, views)) for piece in data.train.images.split(PIECE)])
+known /= 1 + VIEWS
 print(
     tuple(known.shape),
     "| teacher right on",
@@ -485,16 +501,16 @@ assert abs(_mean - 0.2) < 1e-9 and abs((_high - _low) / 2 - 4.303 * 0.1 / math.s
 #
 # Both sides get the same images and the same number of epochs. Each has the learning rate that was best for *it* on the
 # validation images: out of 0.001, 0.002 and 0.005 for the plain student; out of 0.002 to 0.01 for the taught one, with
-# temperatures from 1 to 8 and $\alpha$ from 0.3 to 1. The taught side got more tries, well over twenty against fewer than ten, and that
+# temperatures from 1 to 8 and $\alpha$ from 0.3 to 1. The taught side got more tries, some thirty against fewer than ten, and that
 # alone can make it look a little better here; so the number to believe is the one on the test images, in section 8.
 #
-# *About 90 seconds.* Expect on MNIST about 140 errors of 5,000 alone and 110 taught.
+# *About two minutes on a quiet machine.* Expect on MNIST about 140 errors of 5,000 alone and 110 taught.
 
 
 # %%
 SEEDS = range(2 if FAST else 5)
 EPOCHS = 1 if FAST else 30
-TEMPERATURE, ALPHA = 3.0, 0.7
+TEMPERATURE, ALPHA = 2.5, 0.95
 
 
 def taught(z: Tensor, labels: Tensor, answers: Tensor) -> Tensor:
@@ -505,7 +521,7 @@ def taught(z: Tensor, labels: Tensor, answers: Tensor) -> Tensor:
 def train_pair(seed: int) -> tuple[nn.Module, nn.Module, Any, Any]:
     """The student alone and taught, from the same first weights, with their histories."""
     plain, plain_history = train_student(seed=seed, epochs=EPOCHS, learning_rate=2e-3)
-    distilled, distilled_history = train_student(taught, answers=known, seed=seed, epochs=EPOCHS, learning_rate=5e-3)
+    distilled, distilled_history = train_student(taught, answers=known, seed=seed, epochs=EPOCHS, learning_rate=4e-3)
     print(f"seed {seed}: plain {plain_history.best_accuracy:.2%}, distilled {distilled_history.best_accuracy:.2%}")
     return plain, distilled, plain_history, distilled_history
 
@@ -545,7 +561,7 @@ print(
 # A label is one of ten; a row of soft targets is nine numbers. So each image teaches more, and that counts most where images
 # are few. The same comparison with 2,000 and with 10,000 training images, three seeds each. *About 15 seconds.*
 #
-# Expect on MNIST: 22 to 30 % fewer errors in both, with intervals that are wide because three seeds are few.
+# Expect on MNIST: 20 to 30 % fewer errors in both, with intervals that are wide because three seeds are few.
 
 # %%
 for count in (100, 200) if FAST else (2_000, min(10_000, len(data.train.labels))):
@@ -554,7 +570,7 @@ for count in (100, 200) if FAST else (2_000, min(10_000, len(data.train.labels))
     for seed in range(2 if FAST else 3):
         setting = {"rows": few, "seed": seed, "epochs": 1 if FAST else 30}
         alone.append(errors(train_student(learning_rate=2e-3, **setting)[0], data.val))
-        helped.append(errors(train_student(taught, answers=known, learning_rate=5e-3, **setting)[0], data.val))
+        helped.append(errors(train_student(taught, answers=known, learning_rate=4e-3, **setting)[0], data.val))
     mean, low, high = error_reduction(alone, helped)
     print(
         f"{count:,} images: alone {alone}, taught {helped}: {mean:.0%} fewer errors, interval {low:.0%} to {high:.0%}"
@@ -583,8 +599,8 @@ assert abs(bias_offset(torch.tensor([[5.0, 0.0], [3.0, 0.0], [1.0, 0.0]]), 1, 1 
 # *About 12 seconds.* At temperature 5, where the small probabilities count for more, and with the teacher's word alone
 # ($\alpha = 1$).
 #
-# Expect on MNIST: the taught student recognises about 60 % of the 3s at once and 90 % with the bias put right, the plain one
-# 0 % and 37 %.
+# Expect on MNIST: the taught student recognises 60 to 70 % of the 3s at once and 90 % with the bias put right, the plain one
+# 0 % and 36 %.
 
 # %%
 MISSING = 3
@@ -718,9 +734,13 @@ print(f"teacher {errors(teacher, test)} errors of {len(test):,}; plain {test_pla
 print(f"{mean:.0%} fewer errors than the same student alone, 95 % interval {low:.0%} to {high:.0%}")
 
 # %% [markdown]
-# Measured on MNIST: 264 errors of 10,000 alone, 200 taught, the teacher 84: **24 % fewer errors, interval 17 % to 31 %**. Five other
-# seeds gave 20 % (12 % to 27 %), all ten together 22 % (18 % to 26 %); the first five on one thread instead of two, whose sums round
-# differently, 19 % (9 % to 30 %). So it goes with five seeds: that is what the interval says.
+# Measured on MNIST with one thread: 261 errors of 10,000 alone, 193 taught, the teacher 79: **26 % fewer errors, interval 18 % to
+# 33 %**. The same seeds on two threads, whose sums round differently, gave 21 % (13 % to 29 %). So it goes with five seeds: that is
+# what the interval says.
+#
+# And to be fair to the student alone: jittered images help it as much as the teacher does (193 errors, mean of three seeds), and a
+# student that gets both does only a little better (181 to 188). Much of what the teacher passed on is what it had learned from
+# jittered images.
 #
 # ## 9 Hand it in
 #
@@ -767,7 +787,7 @@ if not FAST:
 #
 # - A teacher's probabilities say which wrong answers are nearly right. The temperature makes that visible, $T^2$ keeps its
 # gradient alive.
-# - Ask the teacher in evaluation mode and without gradients, and once per image.
+# - Ask the teacher in evaluation mode and without gradients, before the student starts and not again in every epoch.
 # - MSE of probabilities loses its gradient to $T$ and to sure students; compare logarithms.
 # - A gain is a gain over the *same* student with the same care, over several seeds, with an interval.
 # - Pruning and one-bit weights are other roads to small models, and they combine with a teacher.
