@@ -39,14 +39,14 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_train.py
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_data.py --quick
-	PYTHONPATH=. $(BIN)/python benchmarks/calibrate_stand_ins.py --quick
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_search.py --quick
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_searchers.py --quick
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_leaderboard.py
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_grading.py --quick
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_notebooks.py --quick
+	$(BIN)/python benchmarks/bench_train.py
+	$(BIN)/python benchmarks/bench_data.py --quick
+	$(BIN)/python benchmarks/calibrate_stand_ins.py --quick
+	$(BIN)/python benchmarks/bench_search.py --quick
+	$(BIN)/python benchmarks/bench_searchers.py --quick
+	$(BIN)/python benchmarks/bench_leaderboard.py
+	$(BIN)/python benchmarks/bench_grading.py --quick
+	$(BIN)/python benchmarks/bench_notebooks.py --quick
 
 # Rewrites exercises/ from solutions/ and exercise_code/; commit the result together with its source.
 release: setup

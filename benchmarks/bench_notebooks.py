@@ -26,6 +26,8 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, the repository is not on the path
+
 from autograder.course import manifest
 from autograder.course.build import notebook_bytes, read_notebook
 from autograder.course.manifest import Course, Exercise

@@ -26,6 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, the repository is not on the path
+
 GRID = {"learning_rate": [1e-2, 1e-3, 1e-4, 1e-5, 1e-6], "reg": [1e-4, 1e-5, 1e-6]}
 EPOCHS, TRAIN, VAL, BATCH = 10, 1000, 500, 256
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10's channels

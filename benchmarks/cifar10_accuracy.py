@@ -7,8 +7,12 @@ The first 40,000 images (batches 1 to 4) train, 2,000 of them choose the epoch; 
 
 import argparse
 import os
+import sys
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, the repository is not on the path
 
 HELD_OUT = 10_000
 VALIDATION = 2_000

@@ -23,6 +23,8 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, the repository is not on the path
+
 import numpy as np
 from onnx import TensorProto, helper, load_model_from_string
 from scoring_term import CLASSES, EXERCISE_ID, Term, make_term, network, submission

@@ -60,6 +60,7 @@ STARTS_OUR_OWN_PROGRAMS = {
     "autograder/grading/hidden_set.py": "python -m exercise_code.data.pack of this checkout",
     "autograder/course/gate/programs.py": "catalogues and one-task-open runs of this checkout, the gate's own workers",
     "autograder/demo/stage.py": "plays the students of the demo with programs of this checkout",
+    "leaderboard/writing.py": "a copy of itself that writes the pages of users; answers with their names",
 }
 
 
