@@ -37,6 +37,9 @@ class Gap:
 
     noise: half-width of its 95 % interval from the sizes of the two sets; 0 when they were not given.
     found: whether the gap exceeds both the threshold and the noise.
+
+    >>> Gap("bias", "human", "training", upper=1.0, lower=0.75, noise=0.0, found=True).size
+    0.25
     """
 
     problem: str
@@ -55,7 +58,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Outcome of `diagnose`: the gaps in the order human, training, dev, test, and what follows from them."""
+    """Outcome of `diagnose`: the gaps in the order human, training, dev, test, and what follows from them.
+
+    >>> diagnosis = diagnose(train=0.8, val=0.7)
+    >>> diagnosis.problems, diagnosis.name
+    (('bias', 'variance'), 'both')
+    """
 
     gaps: tuple[Gap, ...]
 

@@ -85,6 +85,20 @@ def resume(solver: Any, path: str | Path) -> None:
 
     Raises:
         ValueError: not such a file, or one of another network or optimizer; the Solver is then unchanged.
+
+    >>> import tempfile
+    >>> from exercise_code.data import DataLoader
+    >>> from exercise_code.networks import ClassificationNet
+    >>> from exercise_code.solver import Solver
+    >>> samples = [{"image": [float(i), 1.0], "label": i % 2} for i in range(8)]
+    >>> train, val = DataLoader(samples[:4], 4), DataLoader(samples[4:], 4)
+    >>> nets = [ClassificationNet(input_size=2, num_classes=2) for _ in range(2)]
+    >>> stopped, again = (Solver(net, train, val, verbose=False) for net in nets)
+    >>> stopped.train(epochs=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     resume(again, save(stopped, f"{folder}/run.npz"))
+    >>> again.val_loss_history == stopped.val_loss_history
+    True
     """
     with np.load(path, allow_pickle=False) as stored:
         if "facts" not in stored:

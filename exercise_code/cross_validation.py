@@ -52,7 +52,11 @@ def kfold_indices(
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Outcome of `cross_validate`: accuracies (k,) on the held-out folds and on the parts trained on, epochs trained."""
+    """Outcome of `cross_validate`: accuracies (k,) on the held-out folds and on the parts trained on, epochs trained.
+
+    >>> print(CrossValidation(np.array([0.5, 0.7]), np.array([0.9, 0.8]), np.array([20, 20])))
+    60.0 % +- 14.1 over 2 folds (50.0, 70.0)
+    """
 
     val_accuracy: NDArray
     train_accuracy: NDArray

@@ -12,6 +12,11 @@ class ArrayCheck:
 
     name, shape: of the array.  indices: (K,) flat positions compared.  analytic, numeric: (K,) float64 derivatives.
     skipped: sampled positions that sit on a kink.  rtol, atol: see `error`.
+
+    >>> two = {"indices": np.array([0, 3]), "analytic": np.array([1.0, 2.0]), "numeric": np.array([1.0, 4.0])}
+    >>> row = ArrayCheck("W1", (2, 2), **two, skipped=0, rtol=1e-5, atol=1e-8)
+    >>> row.passed, row.worst, round(row.max_error, 3)
+    (False, (1, 1), 0.5)
     """
 
     name: str
@@ -63,6 +68,11 @@ class GradientCheck:
     """Outcome of a gradient check: one `ArrayCheck` per array, and faults that no number shows.
 
     Printing it gives a table; `check["W1"]` is the row of one array.
+
+    >>> row = ArrayCheck("b1", (1,), np.array([0]), np.ones(1), np.ones(1), skipped=0, rtol=1e-5, atol=1e-8)
+    >>> check = GradientCheck((row,))
+    >>> check.passed, check["b1"].max_error
+    (True, 0.0)
     """
 
     rows: tuple[ArrayCheck, ...]

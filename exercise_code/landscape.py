@@ -137,6 +137,10 @@ class GradientProbe:
 
     loss, grad_norm: at w.  losses: (S,) at the new points.  changes: (S,) `||g(w) - g(w - step g)||`, the gradient's
     predictiveness (small is good).  step_sizes: (S,).
+
+    >>> probe = GradientProbe(np.array([0.25, 0.5]), 1.0, 2.0, losses=np.array([0.5, 0.4]), changes=np.array([1.0, 3.0]))
+    >>> probe.smoothness.tolist(), probe.beta
+    ([2.0, 3.0], 3.0)
     """
 
     step_sizes: NDArray
@@ -196,7 +200,12 @@ def probe_gradient(model: Any, loss_func: Any, x: NDArray, y: Any, step_sizes: A
 
 @dataclass(frozen=True)
 class SmoothnessHistory:
-    """Probes along a training run: steps (T,) numbers of the optimizer step, probes T `GradientProbe`s."""
+    """Probes along a training run: steps (T,) numbers of the optimizer step, probes T `GradientProbe`s.
+
+    >>> probe = GradientProbe(np.array([0.5]), 1.0, 2.0, losses=np.array([0.4]), changes=np.array([3.0]))
+    >>> SmoothnessHistory(np.array([0, 5]), (probe, probe)).beta.tolist()
+    [3.0, 3.0]
+    """
 
     steps: NDArray
     probes: tuple[GradientProbe, ...]

@@ -22,6 +22,10 @@ class LearningCurve:
 
     sizes: (K,) numbers of training samples, rising.  train_accuracy, val_accuracy: (K, R) fractions for R repeats: on the
     samples trained on, and on the dev set.  steps: (K,) optimizer steps at most, about the same for each size.
+
+    >>> curve = LearningCurve(np.array([10, 100]), np.array([[1.0], [0.75]]), np.array([[0.5], [0.625]]), np.array([50, 50]))
+    >>> curve.gap.tolist()
+    [0.5, 0.125]
     """
 
     sizes: NDArray

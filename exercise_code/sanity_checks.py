@@ -26,6 +26,10 @@ class InitialLoss:
 
     loss: of the data, without the regularisation term; reg: that term.  expected: what a network without knowledge has.
     logit_std: mean over the samples of the standard deviation of their scores.  samples: how many.
+
+    >>> check = InitialLoss(loss=4.0, reg=0.0, expected=2.0, logit_std=3.0, samples=512, tolerance=0.1)
+    >>> check.passed, check.verdict.split(":")[0]
+    (False, 'Too high')
     """
 
     loss: float
@@ -118,6 +122,11 @@ class OverfitCheck:
     losses, accuracies: (T + 1,) before the first step and after each one, on the very samples that are trained on.
     samples: how many.  target_loss: a run that gets every sample right and falls to it has passed.
     clashes: samples whose image occurs again with another label; no network can get all of them right.
+
+    >>> losses, accuracies = np.array([0.7, 0.3, 0.01]), np.array([0.5, 1.0, 1.0])
+    >>> check = OverfitCheck(losses, accuracies, samples=4, target_loss=0.05, clashes=0)
+    >>> check.steps, check.passed
+    (2, True)
     """
 
     losses: NDArray

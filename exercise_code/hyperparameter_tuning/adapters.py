@@ -54,6 +54,11 @@ def from_optuna(objective: Callable[[Any], Any]) -> Objective:
 
     The space is the one given to `tune`: each `suggest_...` hands out the value of that name, and refuses a value outside the
     bounds that the objective states.  Reported values go to the scheduler, which ends a trial by itself.
+
+    >>> from exercise_code.hyperparameter_tuning.tuner import tune
+    >>> objective = from_optuna(lambda trial: trial.suggest_float("x", 0, 5) ** 2)
+    >>> tune(objective, {"x": [3]}, budget=1, engine="serial", progress=False).best.value
+    9.0
     """
     return partial(_call_optuna, objective)
 
@@ -65,7 +70,12 @@ def _call_optuna(objective: Callable[[Any], Any], config: dict[str, Any], contex
 
 
 class TrialView:
-    """A configuration that answers like an Optuna trial."""
+    """A configuration that answers like an Optuna trial.
+
+    >>> trial = TrialView({"lr": 0.1}, TrialContext(Job(4, {"lr": 0.1}, epochs=1, seed=0, folder="unused")))
+    >>> trial.number, trial.suggest_float("lr", 1e-4, 1.0, log=True)
+    (4, 0.1)
+    """
 
     def __init__(self, config: dict[str, Any], context: TrialContext):
         self.params, self.number = config, context.trial
@@ -118,7 +128,11 @@ class TrialView:
 
 
 def for_hyperopt(objective: Objective, seed: int = 0, epochs: int = 1) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Make a function for `hyperopt.fmin` of one of our objectives; failures become status "fail"."""
+    """Make a function for `hyperopt.fmin` of one of our objectives; failures become status "fail".
+
+    >>> for_hyperopt(lambda config, context: (config["x"] - 1) ** 2)({"x": 3.0})
+    {'status': 'ok', 'loss': 4.0}
+    """
     count = iter(range(1 << 62))
 
     def call(config: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +149,11 @@ def for_optuna(objective: Objective, space: Any, seed: int = 0, epochs: int = 1)
 
     Raises (when called):
         ValueError: the space has a parameter that Optuna does not know (normal, weighted or nested choices).
+
+    >>> from types import SimpleNamespace
+    >>> trial = SimpleNamespace(number=0, suggest_float=lambda name, low, high, **more: high)   # stands for Optuna's
+    >>> for_optuna(lambda config, context: config["x"] ** 2, {"x": ([0.0, 5.0], "float")})(trial)
+    25.0
     """
     space = Space.read(space)
 
@@ -146,21 +165,35 @@ def for_optuna(objective: Objective, space: Any, seed: int = 0, epochs: int = 1)
 
 
 def suggest(trial: Any, space: Space) -> dict[str, Any]:
-    """Let an Optuna trial draw a configuration of a space of floats, integers and plain choices."""
+    """Let an Optuna trial draw a configuration of a space of floats, integers and plain choices.
+
+    >>> from types import SimpleNamespace
+    >>> trial = SimpleNamespace(suggest_int=lambda name, low, high, **more: low)   # stands for Optuna's
+    >>> suggest(trial, Space({"width": ([4, 8], "int")}))
+    {'width': 4}
+    """
     config: dict[str, Any] = {}
     for dimension in space.dimensions:
         name, parameter = dimension.name, dimension.parameter
-        if isinstance(parameter, Float) and dimension.parent is None:
-            config[name] = trial.suggest_float(
-                name, parameter.low, parameter.high, step=parameter.step, log=parameter.log
+        plain = dimension.parent is None
+        stepped_log = isinstance(parameter, Float | Int) and parameter.log and parameter.step not in (None, 1)
+        if isinstance(parameter, Float) and plain and not stepped_log:
+            low, high, step = parameter.low, parameter.high, parameter.step
+            if step is None:
+                config[name] = trial.suggest_float(name, low, high, log=parameter.log)
+            else:  # our values are multiples of the step, Optuna counts steps from low
+                drawn = trial.suggest_float(name, round(low / step) * step, round(high / step) * step, step=step)
+                config[name] = round(drawn / step) * step
+        elif isinstance(parameter, Int) and plain and not stepped_log:
+            config[name] = trial.suggest_int(
+                name, parameter.low, parameter.values()[-1], step=parameter.step, log=parameter.log
             )
-        elif isinstance(parameter, Int) and dimension.parent is None:
-            config[name] = trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)
-        elif isinstance(parameter, Choice) and dimension.parent is None and parameter.weights is None:
+        elif isinstance(parameter, Choice) and plain and parameter.weights is None:
             config[name] = parameter.listed()[trial.suggest_categorical(name, list(range(parameter.size)))]
         else:
             raise ValueError(
-                f"Optuna cannot draw {name!r}: expected floats, integers and plain choices, got {parameter}"
+                f"Optuna cannot draw {name!r}: expected floats, integers (on a log scale without a step) and plain choices, "
+                f"got {parameter}"
             )
     space.check(config)
     return config

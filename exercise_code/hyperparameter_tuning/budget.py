@@ -18,6 +18,11 @@ class Budget:
 
     Raises:
         ValueError: a limit that is zero, negative or not a number, or an unknown name.
+
+    >>> Budget.read(20)
+    Budget(trials=20, epochs=None, seconds=None)
+    >>> Budget.read({"epochs": 500, "seconds": 60})
+    Budget(trials=None, epochs=500, seconds=60)
     """
 
     trials: int | None = None

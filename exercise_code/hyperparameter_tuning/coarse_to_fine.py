@@ -116,6 +116,11 @@ def halved_region(centre: NDArray, width: float, fixed: NDArray) -> tuple[NDArra
 
 
 def spread_evenly(low: NDArray, high: NDArray, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Random points (count, D) in a box, exactly one in each of count equal slices of every axis (McKay et al. 1979)."""
+    """Random points (count, D) in a box, exactly one in each of count equal slices of every axis (McKay et al. 1979).
+
+    >>> points = spread_evenly(np.zeros(2), np.ones(2), 4, np.random.default_rng(0))
+    >>> np.sort((4 * points).astype(int), axis=0).tolist()   # each quarter of both axes once
+    [[0, 0], [1, 1], [2, 2], [3, 3]]
+    """
     slices = rng.permuted(np.tile(np.arange(count), (len(low), 1)), axis=1).T
     return low + (high - low) * (slices + rng.random(slices.shape)) / count

@@ -97,6 +97,12 @@ class GaussianProcessSearcher(ModelSearcher):
 
     Raises:
         ValueError: a number out of range, an unknown acquisition function.
+
+    >>> from exercise_code.hyperparameter_tuning.tuner import tune
+    >>> search = GaussianProcessSearcher({"x": ([0.0, 1.0], "float")}, trials=6, startup=4, candidates=50)
+    >>> found = tune(lambda config, context: (config["x"] - 0.3) ** 2, None, search, engine="serial", progress=False)
+    >>> len(found.results), round(found.best.config["x"], 1)
+    (6, 0.3)
     """
 
     def __init__(

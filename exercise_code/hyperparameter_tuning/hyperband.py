@@ -66,6 +66,10 @@ class Hyperband(HalvingSearcher):
 
     Raises:
         ValueError: a number out of range, an unknown variant.
+
+    >>> search = Hyperband({"lr": ([1e-4, 1e-1], "log")}, max_epochs=9)
+    >>> search.expected_trials, [(p.trial, p.epochs) for p in search.ask()][:2]
+    (20, [(0, 1), (1, 1)])
     """
 
     def __init__(

@@ -27,6 +27,10 @@ class HyperoptSearcher(Searcher):
 
     Raises:
         ValueError: a number out of range, an unknown algorithm.
+
+    >>> searcher = HyperoptSearcher({"x": ([0.0, 1.0], "float")}, trials=5, batch=2)
+    >>> [proposal.trial for proposal in searcher.ask()]
+    [0, 1]
     """
 
     def __init__(

@@ -27,7 +27,12 @@ _DISTRIBUTIONS: dict[str, Callable[..., Parameter]] = {
 
 
 def top_level(expression: Any) -> dict[str, Any]:
-    """A whole hyperopt space as a dict: a dict expression as it is, any other one under its own label."""
+    """A whole hyperopt space as a dict: a dict expression as it is, any other one under its own label.
+
+    >>> from hyperopt import hp
+    >>> list(top_level(hp.uniform("x", -5, 5)))
+    ['x']
+    """
     if expression.name == "dict":
         return read_node(expression)
     node = read_node(expression)
@@ -41,6 +46,10 @@ def read_node(expression: Any) -> Any:
 
     Raises:
         ValueError: a kind of expression that is not in the list above, or bounds that make no sense; names the label.
+
+    >>> from hyperopt import hp
+    >>> read_node(hp.randint("width", 8)).parameter.values()
+    [0, 1, 2, 3, 4, 5, 6, 7]
     """
     if expression.name == "literal":
         return expression.obj

@@ -27,6 +27,14 @@ class ModelSearcher(Searcher):
 
     Raises:
         ValueError: a number out of range.
+
+    >>> class BestAgain(ModelSearcher):
+    ...     def _by_model(self, pending):
+    ...         return self.units[np.argmin(self.values)]
+    >>> search = BestAgain({"x": [5]}, trials=2, seed=0, batch=1, epochs=1, startup=1)
+    >>> search.tell([Result(p.trial, p.config, 1, 0.5, "ok") for p in search.ask()])   # a random trial
+    >>> search.ask()[0].config
+    {'x': 5}
     """
 
     def __init__(

@@ -58,6 +58,10 @@ class SearchResult:
 
     best_model is the trained network of the trial with the lowest validation loss, best_config its configuration, trials
     every trial in the order of the search.
+
+    >>> trials = [Trial({"reg": reg}, val_loss, 0.5, 0.5, epochs=1) for reg, val_loss in ((0.1, 0.9), (0.2, 0.7))]
+    >>> SearchResult(None, {"reg": 0.2}, trials).ranked()[0].config
+    {'reg': 0.2}
     """
 
     best_model: Any
@@ -96,6 +100,11 @@ def grid_search(
 
     Raises:
         ValueError: an empty space, an unknown name, the test split.
+
+    >>> from exercise_code.networks import ClassificationNet as Net
+    >>> train, val = ([{"image": np.eye(4), "label": np.arange(4)}] for _ in range(2))
+    >>> len(grid_search(train, val, {"reg": [0.0, 0.1], "input_size": [4]}, Net, epochs=1, verbose=False).trials)
+    2
     """
     sampling.check_spaces(grid_search_spaces)
     configs = sampling.grid_configs(grid_search_spaces)
@@ -121,6 +130,12 @@ def random_search(
 
     Raises:
         ValueError: an empty or malformed space, an unknown name, num_search below 1, the test split.
+
+    >>> from exercise_code.networks import ClassificationNet as Net
+    >>> train, val = ([{"image": np.eye(4), "label": np.arange(4)}] for _ in range(2))
+    >>> space = {"reg": ([1e-5, 1e-3], "log"), "input_size": ([4], "item")}
+    >>> len(random_search(train, val, space, Net, num_search=3, epochs=1, verbose=False).trials)
+    3
     """
     if num_search < 1:
         raise ValueError(f"num_search must be at least 1, got {num_search!r}")
@@ -162,6 +177,12 @@ def find_best_config(
     Raises:
         ValueError: no configuration, an unknown name in one, the test split, images that are in both loaders, or no run with a
             finite validation loss.
+
+    >>> from exercise_code.networks import ClassificationNet as Net
+    >>> train, val = ([{"image": np.eye(4), "label": np.arange(4)}] for _ in range(2))
+    >>> configs = [{"learning_rate": lr, "input_size": 4} for lr in (1e-9, 0.1)]
+    >>> find_best_config(train, val, configs, Net, epochs=2, verbose=False).best_config
+    {'learning_rate': 0.1, 'input_size': 4}
     """
     if not configs:
         raise ValueError("expected at least one configuration, got none")
@@ -282,7 +303,12 @@ def _trial(result: Result) -> Trial:
 
 
 def check_names(config: Mapping[str, Any], model_class: Any) -> None:
-    """Raise ValueError, with the nearest known name, when a setting belongs neither to the Solver nor to the model."""
+    """Raise ValueError, with the nearest known name, when a setting belongs neither to the Solver nor to the model.
+
+    >>> check_names({"learning_rat": 0.1}, type("Net", (), {}))
+    Traceback (most recent call last):
+    ValueError: unknown hyper-parameter 'learning_rat': did you mean 'learning_rate'?
+    """
     parameters = inspect.signature(model_class).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return

@@ -25,12 +25,22 @@ class Named:
 
 
 def is_hyperopt(value: Any) -> bool:
-    """Whether a value is one of hyperopt's expressions; does not import hyperopt."""
+    """Whether a value is one of hyperopt's expressions; does not import hyperopt.
+
+    >>> is_hyperopt(Float(0, 1)), is_hyperopt([1, 2])
+    (False, False)
+    """
     return type(value).__module__.startswith("hyperopt.pyll")
 
 
 def lecture_parameter(name: str, value: Any) -> Parameter:
-    """`[a, b, ...]` or `([low, high], kind)` as a parameter; ValueError naming it when it is neither."""
+    """`[a, b, ...]` or `([low, high], kind)` as a parameter; ValueError naming it when it is neither.
+
+    >>> lecture_parameter("lr", ([1e-4, 1e-1], "log"))
+    Float(low=0.0001, high=0.1, log=True, step=None)
+    >>> lecture_parameter("act", ["relu", "tanh"])
+    Choice(options=['relu', 'tanh'], weights=None)
+    """
     try:
         if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str) and not isinstance(value[0], str):
             values, kind = value

@@ -18,6 +18,11 @@ class TuneResult:
 
     results holds every trial in the order of proposal.  stopped says why the search ended: "searcher" (it had no more to
     propose), "trials", "epochs" or "seconds" (that budget was used up).
+
+    >>> runs = [Result(0, {"lr": 1.0}, 3, 0.7, "ok"), Result(1, {"lr": 0.1}, 3, 0.2, "ok")]
+    >>> found = TuneResult(runs, stopped="searcher")
+    >>> found.best.config, found.epochs
+    ({'lr': 0.1}, 6)
     """
 
     results: list[Result]
@@ -112,12 +117,25 @@ def read_results(log: str | Path) -> list[Result]:
 
     Raises:
         LogError: no trial log, or a damaged line.
+
+    >>> import tempfile
+    >>> from exercise_code.hyperparameter_tuning.tuner import tune
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = f"{folder}/log"
+    ...     _ = tune(lambda config, _: config["x"], {"x": [3]}, budget=1, log=log, engine="serial", progress=False)
+    ...     print([(result.config, result.value) for result in read_results(log)])
+    [({'x': 3}, 3.0)]
     """
     return [to_result(event, event["config"]) for event in read_events(log)[1]]
 
 
 def to_event(result: Result, resume_from: int | None, elapsed: float) -> Event:
-    """A result as a line of the log."""
+    """A result as a line of the log.
+
+    >>> event = to_event(Result(0, {"lr": 0.1}, 5, math.inf, "nan"), resume_from=None, elapsed=2.0)
+    >>> event["config"], event["value"], event["time"]["elapsed"]
+    ({'lr': 0.1}, None, 2.0)
+    """
     return {
         "event": "trial",
         "trial": result.trial,
@@ -135,7 +153,12 @@ def to_event(result: Result, resume_from: int | None, elapsed: float) -> Event:
 
 
 def to_result(event: Mapping[str, Any], config: dict[str, Any]) -> Result:
-    """A line of the log as a result."""
+    """A line of the log as a result.
+
+    >>> result = Result(0, {"lr": 0.1}, 5, 0.3, "ok", curve=((1, 0.5), (5, 0.3)))
+    >>> to_result(to_event(result, resume_from=None, elapsed=2.0), result.config) == result
+    True
+    """
     return Result(
         event["trial"],
         config,

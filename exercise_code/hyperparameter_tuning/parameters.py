@@ -59,6 +59,7 @@ class Float:
 
     @property
     def size(self) -> None:
+        """None: there are values without end."""
         return None
 
     def from_unit(self, u: float) -> float:
@@ -112,6 +113,7 @@ class Int:
 
     @property
     def size(self) -> int:
+        """How many different values there are."""
         return (int(self.high) - int(self.low)) // int(self.step) + 1
 
     @property
@@ -174,6 +176,7 @@ class Normal:
 
     @property
     def size(self) -> None:
+        """None: there are values without end."""
         return None
 
     def from_unit(self, u: float) -> float:
@@ -223,6 +226,7 @@ class Choice:
 
     @property
     def size(self) -> int:
+        """How many different values there are."""
         return len(self.options)
 
     def listed(self) -> list[Any]:

@@ -26,6 +26,9 @@ def plot_grid_versus_random(
     Args:
         important: how good a value x in [0, 1] is, vectorised; None draws a narrow peak beside the grid's lines.
         axes: 4, the two profiles and the two squares below them.
+
+    >>> [axes.get_title() for axes in plot_grid_versus_random(side=2).axes[:2]]
+    ['grid: 4 trials, 2 values tried', 'random: 4 trials, 4 values tried']
     """
     important = important or (lambda x: np.exp(-(((x - 0.3) / 0.09) ** 2)) + 0.25 * np.sin(2.2 * x))
     lines = (np.arange(side) + 0.5) / side
@@ -67,6 +70,9 @@ def plot_brackets(brackets: Sequence[Rungs], *, axes: Any = None) -> Any:
     Args:
         brackets: see `hyperband_brackets`; one list of rungs per panel.
         axes: as many as brackets.
+
+    >>> plot_brackets([[(9, 1), (3, 3), (1, 9)]]).axes[0].get_title().splitlines()
+    ['s = 2', '21 epochs (27 restarting)']
     """
     import matplotlib.pyplot as plt
 
@@ -120,6 +126,11 @@ def plot_gaussian_process(
         name: of a numeric hyper-parameter; None takes the first.
         truth: the objective along it, for toy problems.
         axes: 2, the process and the acquisition function.
+
+    >>> searcher = GaussianProcessSearcher({"x": ([0.0, 1.0], "float")})
+    >>> searcher.units, searcher.values = np.array([[0.1], [0.5], [0.9]]), np.array([0.3, 0.2, 0.4])
+    >>> plot_gaussian_process(searcher).axes[0].get_title()
+    'after 3 trials'
     """
     space, searched = searcher.space, searcher.values
     d = 0 if name is None else space.names.index(name)
@@ -187,6 +198,11 @@ def plot_tpe(searcher: TPESearcher, name: str, *, axes: Any = None) -> Any:
 
     Raises:
         ValueError: no trial has a finite value yet.
+
+    >>> searcher = TPESearcher({"x": ([0.0, 1.0], "float")})
+    >>> searcher.units, searcher.values = np.array([[0.1], [0.5], [0.9]]), np.array([0.3, 0.2, 0.4])
+    >>> [text.get_text() for text in plot_tpe(searcher, "x").axes[0].get_legend().get_texts()]
+    ['2 bad trials', '1 good trial']
     """
     if not np.isfinite(searcher.values).any():
         raise ValueError("expected a searcher that has been told at least one finite value")
@@ -206,7 +222,14 @@ def plot_tpe(searcher: TPESearcher, name: str, *, axes: Any = None) -> Any:
         tried = tried + np.random.default_rng(0).uniform(-0.2, 0.2, len(tried))
     for group, colour, label in ((bad, MUTED, "bad"), (good, GOOD, "good")):
         here = group[active[group] & np.isfinite(values[group])]
-        upper.plot(tried[here], values[here], "o", color=colour, markersize=6, label=f"{len(group)} {label} trials")
+        upper.plot(
+            tried[here],
+            values[here],
+            "o",
+            color=colour,
+            markersize=6,
+            label=f"{len(group)} {label} trial{'s' * (len(group) != 1)}",
+        )
     failed = np.flatnonzero(~np.isfinite(values) & active)
     _mark_failed(upper, tried[failed])
     upper.axhline(values[good].max(), color=GOOD, linewidth=1, linestyle=":")
@@ -249,6 +272,10 @@ def plot_policy(controller: ReinforceController, *, columns: int = 3, axes: Any 
     """Probability of every option over the rounds of a controller, one panel per choice.
 
     axes, if given, are as many as the space has dimensions.
+
+    >>> controller = ReinforceController({"act": ["relu", "tanh"], "width": [8, 16]})
+    >>> [axes.get_title() for axes in plot_policy(controller).axes]
+    ['act', 'width']
     """
     dims = len(controller.space.dimensions)
     if axes is None:

@@ -43,6 +43,10 @@ def plot_best_so_far(
         searches: name -> results of one search, or a list of such (several seeds).
         optimum: subtracted from the values, so that a log axis shows the regret.
         log: which axes are logarithmic: "xy", "x", "y" or "".
+
+    >>> results = [Result(i, {"lr": lr}, 1, lr**2, "ok") for i, lr in enumerate((0.1, 0.5, 0.9))]
+    >>> plot_best_so_far({"random": results}).axes[0].get_xlabel()
+    'epochs spent'
     """
     figure, axes = _figure(axes, (7, 4.2))
     several = False
@@ -78,6 +82,11 @@ def plot_parallel_coordinates(space: Space, results: Sequence[Result], *, top: i
 
     Log parameters have log axes; a line is broken where a trial does not have the parameter.  The last axis is the value,
     cut off at the 90th percentile.
+
+    >>> results = [Result(i, {"lr": lr}, 1, lr**2, "ok") for i, lr in enumerate((0.1, 0.5, 0.9))]
+    >>> figure = plot_parallel_coordinates(Space({"lr": ([0.0, 1.0], "float")}), results, top=1)
+    >>> figure.axes[0].get_title()
+    '3 trials, the best 1 in bold'
     """
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
@@ -127,6 +136,10 @@ def plot_slices(space: Space, results: Sequence[Result], *, columns: int = 3, ax
     """Value against each hyper-parameter by itself, colour by the order of the trials (light first); crosses have failed.
 
     axes, if given, are as many as the space has dimensions.
+
+    >>> results = [Result(i, {"lr": lr}, 1, lr**2, "ok") for i, lr in enumerate((0.1, 0.5, 0.9))]
+    >>> plot_slices(Space({"lr": ([0.0, 1.0], "float")}), results).axes[0].get_xlabel()
+    'lr'
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import LinearSegmentedColormap
@@ -185,7 +198,13 @@ def plot_slices(space: Space, results: Sequence[Result], *, columns: int = 3, ax
 
 
 def plot_importance(space: Space, results: Sequence[Result], *, seed: int = 0, axes: Any = None) -> Any:
-    """How much of the results each hyper-parameter explains alone, see `importance`."""
+    """How much of the results each hyper-parameter explains alone, see `importance`.
+
+    >>> space = Space({"lr": ([1e-4, 1e-1], "log")})
+    >>> trials = [Result(i, {"lr": lr}, 1, lr, "ok") for i, lr in enumerate(np.geomspace(1e-4, 1e-1, 12))]
+    >>> [label.get_text() for label in plot_importance(space, trials).axes[0].get_yticklabels()]
+    ['only together', 'lr']
+    """
     found = importance(space, results, seed=seed)
     shares = sorted(found.shares.items(), key=lambda item: item[1])
     figure, axes = _figure(axes, (6.5, 1.3 + 0.36 * (len(shares) + 1)))
@@ -229,12 +248,23 @@ def _ticks(parameter: Parameter) -> list[tuple[float, str]]:
 
 
 def positions(parameter: Parameter, units: NDArray) -> NDArray[np.float64]:
-    """Unit coordinates as positions on an axis of values: numbers as they are, options by their index."""
+    """Unit coordinates as positions on an axis of values: numbers as they are, options by their index.
+
+    >>> positions(Choice(["relu", "tanh"]), np.array([0.25, 0.75])).tolist()
+    [0.0, 1.0]
+    """
     return np.array([float(parameter.from_unit(float(u))) for u in units])
 
 
 def scale_axis(axis: Any, parameter: Parameter) -> None:
-    """Log scale, or the options as tick labels, for an x axis of `positions`."""
+    """Log scale, or the options as tick labels, for an x axis of `positions`.
+
+    >>> from matplotlib.figure import Figure
+    >>> axis = Figure().add_subplot()
+    >>> scale_axis(axis, Choice(["relu", "tanh"]))
+    >>> [label.get_text() for label in axis.get_xticklabels()]
+    ['relu', 'tanh']
+    """
     if isinstance(parameter, Choice):
         axis.set_xticks(range(parameter.size), [option_label(option) for option in parameter.listed()])
         axis.set_xlim(-0.6, parameter.size - 0.4)
@@ -245,7 +275,14 @@ def scale_axis(axis: Any, parameter: Parameter) -> None:
 
 
 def plain_log_ticks(axis: Any) -> None:
-    """Ticks for an x or y axis of less than a few powers of ten: 10, 20, 50, 100 ... as they are."""
+    """Ticks for an x or y axis of less than a few powers of ten: 10, 20, 50, 100 ... as they are.
+
+    >>> from matplotlib.figure import Figure
+    >>> axis = Figure().add_subplot(xscale="log", xlim=(10, 100)).xaxis
+    >>> plain_log_ticks(axis)
+    >>> axis.get_major_formatter()(20.0)
+    '20'
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if _span(axis) < 5 else (1.0, 2.0, 5.0)))
@@ -259,6 +296,10 @@ def _span(axis: Any) -> float:
 
 
 def option_label(option: Any) -> str:
-    """A short name of an option of a choice: that of a class or function, or what it prints."""
+    """A short name of an option of a choice: that of a class or function, or what it prints.
+
+    >>> option_label(int), option_label(0.5), option_label("a long name of an option")
+    ('int', '0.5', 'a long name o...')
+    """
     text = getattr(option, "__name__", None) or (option if isinstance(option, str) else repr(option))
     return text if len(text) <= 14 else text[:13] + "..."

@@ -14,6 +14,9 @@ class Progress:
     Args:
         show: False for none.
         totals: upper limits on the number of trials, None where there is none.
+
+    >>> with Progress(False, 100, None) as bar:   # not shown
+    ...     bar.finished(Result(0, {"lr": 0.1}, 5, 0.3, "ok"))
     """
 
     def __init__(self, show: bool, *totals: int | None):

@@ -41,6 +41,13 @@ class TrialLog:
     Raises:
         LogError: the file is no trial log, a line other than a torn last one is damaged, it belongs to a search with other
             settings (the message says which), or another process is writing to it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, TrialLog(f"{folder}/log", {"seed": 0}) as log:
+    ...     log.expect([{"trial": 0}])
+    ...     log.add({"event": "trial", "trial": 0, "value": 0.3})
+    ...     print(log.finished[0]["value"], log.end)
+    0.3 None
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any]):
@@ -72,6 +79,7 @@ class TrialLog:
 
     @property
     def finished(self) -> dict[int, Event]:
+        """The last event of every trial that has ended, by its number."""
         return self._written | self._waiting
 
     def expect(self, trials: Sequence[Mapping[str, Any]]) -> None:
@@ -220,17 +228,29 @@ def _sync_folder(folder: Path) -> None:
 
 
 def early_path(path: Path) -> Path:
-    """Journal of a log."""
+    """Journal of a log.
+
+    >>> early_path(Path("search.jsonl")).name
+    'search.jsonl.early'
+    """
     return path.with_name(path.name + ".early")
 
 
 def encode(event: Mapping[str, Any]) -> bytes:
-    """An event as one line of the log."""
+    """An event as one line of the log.
+
+    >>> encode({"event": "end"}).decode().splitlines()
+    ['{"event": "end"}']
+    """
     return json.dumps(event, allow_nan=False).encode() + b"\n"
 
 
 def decode(path: Path, content: bytes) -> list[Event]:
-    """Whole lines as events; LogError naming the first line that is not one."""
+    """Whole lines as events; LogError naming the first line that is not one.
+
+    >>> decode(Path("log"), encode({"event": "end", "reason": "trials"}))
+    [{'event': 'end', 'reason': 'trials'}]
+    """
     events = []
     for number, line in enumerate(content.splitlines(), 1):
         try:
@@ -251,6 +271,12 @@ def read_events(path: str | Path) -> tuple[Event, list[Event]]:
 
     Raises:
         LogError: no trial log, or a damaged line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     TrialLog(f"{folder}/log", {"seed": 7}).close()
+    ...     read_events(f"{folder}/log")[0]["seed"]
+    7
     """
     path = Path(path)
     found: list[list[Event]] = []
@@ -264,7 +290,14 @@ def read_events(path: str | Path) -> tuple[Event, list[Event]]:
 
 
 def without_times(path: str | Path) -> bytes:
-    """The log's bytes without what differs between two runs of one search: the "time" of every line."""
+    """The log's bytes without what differs between two runs of one search: the "time" of every line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     TrialLog(f"{folder}/log", {"seed": 7}).close()
+    ...     print(without_times(f"{folder}/log").decode(), end="")
+    {"event": "search", "format": 1, "seed": 7}
+    """
     events = decode(Path(path), Path(path).read_bytes())
     return b"".join(encode({key: value for key, value in event.items() if key != "time"}) for event in events)
 

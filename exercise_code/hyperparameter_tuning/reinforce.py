@@ -79,6 +79,12 @@ class ReinforceController(Searcher):
 
     Raises:
         ValueError: a parameter with uncountable values, two dimensions of one name, a number out of range.
+
+    >>> from exercise_code.hyperparameter_tuning.tuner import tune
+    >>> controller = ReinforceController({"act": ["relu", "elu"]}, trials=40)
+    >>> found = tune(lambda config, _: len(config["act"]), None, controller, engine="serial", progress=False)
+    >>> len(found.results), controller.most_likely()
+    (40, {'act': 'elu'})
     """
 
     def __init__(

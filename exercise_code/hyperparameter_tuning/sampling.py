@@ -92,7 +92,12 @@ def narrow_space(space: tuple[Sequence[Any], str], best: Any) -> tuple[Sequence[
 
 
 def check_spaces(spaces: Mapping[str, Sequence[Any]]) -> None:
-    """Raise ValueError unless every name has a non-empty list of values."""
+    """Raise ValueError unless every name has a non-empty list of values.
+
+    >>> check_spaces({"lr": []})
+    Traceback (most recent call last):
+    ValueError: expected a non-empty list of values for 'lr', got []
+    """
     if not spaces:
         raise ValueError("expected at least one hyper-parameter in the search space, got none")
     for name, values in spaces.items():
@@ -101,7 +106,12 @@ def check_spaces(spaces: Mapping[str, Sequence[Any]]) -> None:
 
 
 def check_random_spaces(spaces: Mapping[str, tuple[Sequence[Any], str]]) -> None:
-    """Raise ValueError unless every space reads `([low, high], "float" | "int" | "log")` or `([...], "item")`."""
+    """Raise ValueError unless every space reads `([low, high], "float" | "int" | "log")` or `([...], "item")`.
+
+    >>> check_random_spaces({"lr": ([0, 0.1], "log")})
+    Traceback (most recent call last):
+    ValueError: a log space needs low > 0, got [0, 0.1] for 'lr'
+    """
     check_spaces(spaces)
     for name, space in spaces.items():
         if len(space) != 2 or space[1] not in ("float", "int", "log", "item"):

@@ -14,6 +14,13 @@ class Scheduler(ABC):
 
     A round of trials is run in waves of `wave` trials, and a wave knows the waves before it.  A fixed size, rather than "whoever
     has finished", makes the decisions the same for any number of workers; more workers than `wave` have nothing to do.
+
+    >>> class UnderOneAfterThree(Scheduler):
+    ...     wave = 8
+    ...     def limits(self, results):
+    ...         return {3: 1.0}
+    >>> UnderOneAfterThree().limits([])
+    {3: 1.0}
     """
 
     wave: int

@@ -19,7 +19,16 @@ from exercise_code.jobs import SharingExecutor
 
 
 class SearchLoop:
-    """State of one run of a search."""
+    """State of one run of a search.
+
+    >>> from exercise_code.hyperparameter_tuning.searcher import ListSearcher
+    >>> from exercise_code.jobs import executor
+    >>> loop = SearchLoop(ListSearcher([{"x": 3}]), None, Budget(), 0, Path("unused"), None, None, Progress(False))
+    >>> with executor("serial") as pool:
+    ...     loop.use(pool, pool.share(lambda config, context: config["x"]), "serial", None, 1, False)
+    ...     print(loop.run(), loop.results[0].value)
+    searcher 3.0
+    """
 
     def __init__(
         self,

@@ -38,6 +38,9 @@ class Result:
     value is lower for better and inf unless status is "ok"; the other statuses are "nan" (the objective gave no finite
     number), "failed" (it raised or gave something else), "timeout" and "crashed" (its process died).  epochs is what it has
     reached in total, start_epoch where it began; curve the `(epoch, value)` it reported, seconds what it took (not compared).
+
+    >>> Result(0, {"lr": 0.1}, 3, 0.7, "ok", metrics={"pruned": True}).pruned
+    True
     """
 
     trial: int
@@ -67,6 +70,16 @@ class Searcher(ABC):
     Subclasses implement `ask` and may override `tell`; expected_trials, when known, gives the progress bar its length.
 
     Attributes: settings, name -> argument, what the searcher was made with (a search is resumed only with the same).
+
+    >>> class Once(Searcher):
+    ...     def __init__(self, x):
+    ...         self.waiting = [Proposal(0, {"x": x}, epochs=1)]
+    ...     def ask(self):
+    ...         proposals, self.waiting = self.waiting, []
+    ...         return proposals
+    >>> search = Once(3)
+    >>> search.settings, len(search.ask()), len(search.ask())
+    ({'x': 3}, 1, 0)
     """
 
     expected_trials: int | None = None
@@ -155,7 +168,14 @@ class RandomSearcher(Searcher):
 
 
 def positive_int(name: str, value: Any) -> int:
-    """Return value as an int, or raise ValueError naming it unless it is a whole number of at least 1."""
+    """Return value as an int, or raise ValueError naming it unless it is a whole number of at least 1.
+
+    >>> positive_int("trials", 3)
+    3
+    >>> positive_int("trials", 0)
+    Traceback (most recent call last):
+    ValueError: trials must be a whole number of at least 1, got 0
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     return int(value)

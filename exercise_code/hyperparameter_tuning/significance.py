@@ -24,6 +24,9 @@ class Comparison:
 
     difference: mean of b - a (of the accuracies for `compare_predictions`).  low, high: its interval at the level
     1 - alpha.  p: probability of a difference at least as large, either way, if there was none.
+
+    >>> Comparison(-0.04, -0.05, -0.03, p=0.001, alpha=0.05, pairs=4).differ
+    True
     """
 
     difference: float
@@ -51,7 +54,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """Mean, sample standard deviation (n - 1) and 95 % interval of the mean over seeds; nan where one seed cannot tell."""
+    """Mean, sample standard deviation (n - 1) and 95 % interval of the mean over seeds; nan where one seed cannot tell.
+
+    >>> print(SeedSpread(0.52, math.nan, math.nan, math.nan, seeds=1))
+    0.52 (1 seed: spread unknown)
+    """
 
     mean: float
     std: float
@@ -88,7 +95,11 @@ def seed_spread(values: ArrayLike, alpha: float = 0.05) -> SeedSpread:
 
 @dataclass(frozen=True)
 class Repeated:
-    """One configuration of a search and its finite values, in the order of the trials; failed counts its other trials."""
+    """One configuration of a search and its finite values, in the order of the trials; failed counts its other trials.
+
+    >>> print(Repeated({"lr": 9.0}, (), failed=2, spread=None))
+    {'lr': 9.0}: no finite value, 2 failed
+    """
 
     config: dict[str, Any]
     values: tuple[float, ...]

@@ -49,6 +49,7 @@ class Space:
 
     @property
     def dimensions(self) -> tuple[Dimension, ...]:
+        """What is drawn for a configuration, in order; of conditional parts, all of them."""
         return self._template.dimensions
 
     @classmethod

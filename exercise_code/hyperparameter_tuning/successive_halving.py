@@ -65,7 +65,12 @@ def rung_sizes(trials: int, max_epochs: int, min_epochs: int = 1, eta: int = 3) 
 
 
 def check_eta(eta: int) -> None:
-    """Raise ValueError unless eta is a whole number of at least 2."""
+    """Raise ValueError unless eta is a whole number of at least 2.
+
+    >>> check_eta(1)
+    Traceback (most recent call last):
+    ValueError: eta must be at least 2, so that some configurations go: got 1
+    """
     if positive_int("eta", eta) < 2:
         raise ValueError(f"eta must be at least 2, so that some configurations go: got {eta!r}")
 
@@ -92,6 +97,12 @@ class HalvingSearcher(Searcher):
     Args:
         brackets: rungs of each bracket.
         seed: of the configurations.
+
+    >>> search = HalvingSearcher({"lr": ([0.0, 1.0], "float")}, [[(3, 1), (1, 3)]], eta=3, seed=0)
+    >>> losses = (0.5, 0.2, 0.9)
+    >>> search.tell([Result(p.trial, p.config, 1, loss, "ok") for p, loss in zip(search.ask(), losses, strict=True)])
+    >>> [(p.trial, p.epochs, p.resume_from) for p in search.ask()]
+    [(3, 3, 1)]
     """
 
     def __init__(self, space: Space | Mapping[str, Any], brackets: Sequence[Rungs], eta: int, seed: int):
@@ -148,6 +159,10 @@ class SuccessiveHalving(HalvingSearcher):
 
     Raises:
         ValueError: a number out of range.
+
+    >>> search = SuccessiveHalving({"lr": ([1e-4, 1e-1], "log")}, trials=9, max_epochs=9)
+    >>> search.brackets, search.expected_trials
+    ([[(9, 1), (3, 3), (1, 9)]], 13)
     """
 
     def __init__(

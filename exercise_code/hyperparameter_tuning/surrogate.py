@@ -130,6 +130,13 @@ class Surrogate:
         fit: improve the settings of the process and of the transform; False keeps those of earlier.
 
     Attributes: best, the lowest value on the transformed scale.
+
+    >>> from exercise_code.hyperparameter_tuning.space import Space
+    >>> cube = UnitCube(Space({"x": ([0.0, 1.0], "float")}))
+    >>> surrogate = Surrogate(cube, np.array([[0.0], [0.5], [1.0]]), np.array([3.0, 1.0, 2.0]))
+    >>> mean, std = surrogate.predict(np.array([[0.5], [0.25]]))
+    >>> round(float(surrogate.to_values(mean)[0]), 1), bool(std[0] < std[1])
+    (1.0, True)
     """
 
     def __init__(
@@ -200,7 +207,11 @@ def inverse_yeo_johnson(y: NDArray, power: float) -> NDArray[np.float64]:
 
 
 def fitted_power(x: NDArray) -> float:
-    """The power in `POWERS` under which the transformed x looks most like draws from a normal distribution."""
+    """The power in `POWERS` under which the transformed x looks most like draws from a normal distribution.
+
+    >>> round(fitted_power(np.linspace(-1, 1, 9)), 2)   # symmetric: stays as it is
+    1.0
+    """
     from scipy.optimize import minimize_scalar
 
     jacobian = float(np.sum(np.copysign(np.log1p(np.abs(x)), x)))

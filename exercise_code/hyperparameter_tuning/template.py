@@ -32,6 +32,12 @@ class Template:
     Attributes: dimensions, in the order of their indices; root, the dict of a whole configuration; options, choice -> a template
     per option; brought, (choice, option) -> template of the fields that the option brings.  Values are listed by dimension
     ("raw"): the value itself, of a choice the index of its option, None where the dimension is inactive.
+
+    >>> from exercise_code.hyperparameter_tuning.parameters import Float
+    >>> template = Template()
+    >>> template.dimensions, template.root = (Dimension("lr", Float(0, 1)),), {"solver": {"lr": Ref(0)}}
+    >>> template.build([0.5]), template.read({"solver": {"lr": 0.1}})
+    ({'solver': {'lr': 0.5}}, [0.1])
     """
 
     def __init__(self) -> None:

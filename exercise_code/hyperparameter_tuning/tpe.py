@@ -84,7 +84,11 @@ def parzen_widths(centres: NDArray) -> NDArray[np.float64]:
 
 
 def log_kernels(x: NDArray, centres: NDArray, widths: NDArray) -> NDArray[np.float64]:
-    """Logarithm of every cut-off Gaussian (K,) at every point (C,): (C, K)."""
+    """Logarithm of every cut-off Gaussian (K,) at every point (C,): (C, K).
+
+    >>> log_kernels(np.array([0.5, 0.9]), centres=np.array([0.5]), widths=np.array([0.1])).round(2).tolist()
+    [[1.38], [-6.62]]
+    """
     from scipy.special import ndtr
 
     area = ndtr((1 - centres) / widths) - ndtr(-centres / widths)
@@ -104,6 +108,11 @@ class Mixture:
         units: (K, D) unit coordinates of the trials.
         joint: score points by the mean of the products; False takes the product of the means, as if good values of one
             parameter had nothing to do with those of another (the original TPE).
+
+    >>> density = Mixture(UnitCube(Space({"x": ([0.0, 1.0], "float")})), np.array([[0.2], [0.3]]))
+    >>> near, far = density.log_density(np.array([[0.25], [0.9]]))
+    >>> len(density), bool(near > far), density.sample(np.random.default_rng(0), 5).shape
+    (3, True, (5, 1))
     """
 
     def __init__(self, cube: UnitCube, units: NDArray, joint: bool = True):
@@ -183,6 +192,11 @@ def propose_by_ratio(good: Any, bad: Any, candidates: int, rng: np.random.Genera
 
     Returns:
         (D,) the candidate; of equals the first.
+
+    >>> cube = UnitCube(Space({"x": ([0.0, 1.0], "float")}))
+    >>> good, bad = Mixture(cube, np.array([[0.2]])), Mixture(cube, np.array([[0.8]]))
+    >>> bool(propose_by_ratio(good, bad, candidates=50, rng=np.random.default_rng(0))[0] < 0.5)   # on the good side
+    True
     """
     ### BEGIN SOLUTION 05_model_search
     points = good.sample(rng, candidates)
@@ -206,6 +220,12 @@ class TPESearcher(ModelSearcher):
 
     Raises:
         ValueError: a number out of range.
+
+    >>> from exercise_code.hyperparameter_tuning.tuner import tune
+    >>> search = TPESearcher({"x": ([0.0, 1.0], "float")}, trials=30)
+    >>> found = tune(lambda config, context: (config["x"] - 0.3) ** 2, None, search, engine="serial", progress=False)
+    >>> len(found.results), round(found.best.config["x"], 1)
+    (30, 0.3)
     """
 
     def __init__(

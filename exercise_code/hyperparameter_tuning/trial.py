@@ -62,6 +62,11 @@ class TrialContext:
         start_epoch: epochs that its checkpoint already has: > 0 only if an earlier trial is continued and left a checkpoint.
         seed: whole number in 0..2**32 - 1, another one for every trial, the same whenever the search is run.
         rng: generator made from seed.
+
+    >>> context = TrialContext(Job(trial=0, config={"lr": 0.1}, epochs=5, seed=0, folder="unused"))
+    >>> context.report(1, 0.7)
+    >>> context.curve, context.start_epoch
+    ([(1, 0.7)], 0)
     """
 
     def __init__(self, job: Job):
@@ -97,12 +102,21 @@ class TrialContext:
 
 
 def trial_folder(folder: str | Path, trial: int) -> Path:
-    """Where trial number `trial` keeps its files."""
+    """Where trial number `trial` keeps its files.
+
+    >>> trial_folder("search.jsonl.trials", 7).name
+    '00007'
+    """
     return Path(folder, f"{trial:05d}")
 
 
 def run_trial(objective: Objective, job: Job) -> Outcome:
-    """Call the objective and judge what comes back; whatever it raises becomes a failure (unless raise_errors is set)."""
+    """Call the objective and judge what comes back; whatever it raises becomes a failure (unless raise_errors is set).
+
+    >>> outcome = run_trial(lambda config, context: config["lr"] * 2, Job(0, {"lr": 0.5}, 1, 0, "unused"))
+    >>> outcome.status, outcome.value
+    ('ok', 1.0)
+    """
     begin = time.perf_counter()
     context = TrialContext(job)
     metrics: dict[str, Any] = {}
@@ -133,7 +147,11 @@ def run_isolated(objective: Objective, job: Job, timeout: float | None, threads:
 
 
 def no_outcome(job: Job, status: str, detail: str) -> Outcome:
-    """The outcome of a trial whose process gave none."""
+    """The outcome of a trial whose process gave none.
+
+    >>> no_outcome(Job(0, {"lr": 0.5}, 1, 0, "unused"), "timeout", "took too long").value
+    inf
+    """
     return Outcome(status, math.inf, job.epochs, job.resume_epochs, detail)
 
 
@@ -163,7 +181,13 @@ def judge(returned: Any) -> tuple[str, float, str, dict[str, Any]]:
 
 
 def check_objective(objective: Any) -> None:
-    """Raise TypeError unless objective can be called with a configuration and a context."""
+    """Raise TypeError unless objective can be called with a configuration and a context.
+
+    >>> check_objective(lambda config, context: 0.0)
+    >>> check_objective(0.0)
+    Traceback (most recent call last):
+    TypeError: expected an objective to call, got float
+    """
     if not callable(objective):
         raise TypeError(f"expected an objective to call, got {type(objective).__name__}")
     try:

@@ -140,7 +140,11 @@ def tune(
 
 
 def checkpoints(log: str | Path) -> Path:
-    """Folder of the trials' files of a log."""
+    """Folder of the trials' files of a log.
+
+    >>> checkpoints("search.jsonl").name
+    'search.jsonl.trials'
+    """
     return Path(log).with_name(Path(log).name + ".trials")
 
 

@@ -78,6 +78,10 @@ def turned(images: Tensor, random: torch.Generator) -> Tensor:
 
     Returns:
         A tensor of the same shape and dtype.
+
+    >>> one = turned(torch.arange(4.0).reshape(1, 1, 2, 2), torch.Generator().manual_seed(0))
+    >>> one.shape, one.flatten().sort().values
+    (torch.Size([1, 1, 2, 2]), tensor([0., 1., 2., 3.]))
     """
     ### BEGIN SOLUTION 08_batch_norm
     coins = torch.rand(3, len(images), 1, 1, 1, generator=random) < 0.5

@@ -28,6 +28,9 @@ def running_statistics(mean: Tensor, var: Tensor, batch: Tensor, momentum: float
 
     Returns:
         The new (mean, var), (D,) each, without a graph for gradients.
+
+    >>> running_statistics(torch.zeros(1), torch.ones(1), torch.tensor([[1.0], [3.0]]), momentum=0.5)
+    (tensor([1.]), tensor([1.5000]))
     """
     ### BEGIN SOLUTION 08_batch_norm
     batch = batch.detach()
@@ -49,6 +52,12 @@ def fold_batch_norm(linear: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
 
     Returns:
         A new layer with a bias.
+
+    >>> with seeded(0):
+    ...     linear, norm, x = nn.Linear(2, 3), nn.BatchNorm1d(3), torch.randn(5, 2)
+    >>> moved = norm(linear(x))  # and with it the running statistics
+    >>> torch.allclose(fold_batch_norm(linear, norm)(x), norm.eval()(linear(x)), atol=1e-5)
+    True
     """
     ### BEGIN SOLUTION 08_batch_norm
     folded = nn.Linear(linear.in_features, linear.out_features)
@@ -76,6 +85,13 @@ class ShiftedNorm(nn.Module):
     Attributes:
         norm: the `nn.BatchNorm1d`.
         strength: as given.
+
+    >>> layer, x = ShiftedNorm(1), torch.tensor([[1.0], [3.0]])
+    >>> with seeded(0):
+    ...     torch.equal(layer(x), layer(x))  # another shift in every call
+    False
+    >>> torch.equal(layer.eval()(x), layer.norm(x))
+    True
     """
 
     def __init__(self, features: int, strength: float = 1.0):

@@ -56,6 +56,7 @@ class Batches:
 
     @property
     def rows(self) -> int:
+        """How many rows an epoch goes through."""
         return len(self.tensors[0])
 
     def __len__(self) -> int:

@@ -46,6 +46,11 @@ def train_bean_net(
 
     Raises:
         ValueError: an unknown name in config.
+
+    >>> leaves = LabelledImages(torch.zeros(12, 3, 32, 32), torch.arange(12) % 3)
+    >>> model, history = train_bean_net({"width": 2, "blocks": 1}, *split_leaves(leaves), epochs=1)
+    >>> history.epochs, model(leaves.images).shape
+    (1, torch.Size([12, 3]))
     """
     unknown = sorted(set(config) - set(DEFAULTS))
     if unknown:
@@ -89,6 +94,12 @@ class BeanObjective:
     Attributes:
         train, held_back: leaves of one size.
         seed: the same for all trials, so that they differ in their configuration only.
+
+    >>> from types import SimpleNamespace
+    >>> leaves = LabelledImages(torch.zeros(12, 3, 32, 32), torch.arange(12) % 3)
+    >>> objective = BeanObjective(*split_leaves(leaves))
+    >>> sorted(objective({"width": 2, "blocks": 1}, SimpleNamespace(epochs=1)))
+    ['accuracy', 'value']
     """
 
     train: LabelledImages
@@ -119,6 +130,11 @@ def cross_validated(
     """Accuracy after the last epoch on each fold, `folds * repeats` numbers; pairs for `significance.compare`.
 
     The same seed gives the same folds and first weights for every configuration.  Another cut into folds for each repeat.
+
+    >>> leaves = LabelledImages(torch.zeros(12, 3, 32, 32), torch.arange(12) % 3)  # all alike: one in three is right
+    >>> accuracies = cross_validated({"width": 2, "blocks": 1}, leaves, epochs=1, folds=2)
+    >>> [round(accuracy, 3) for accuracy in accuracies]
+    [0.333, 0.333]
     """
     found = []
     for repeat in range(repeats):

@@ -34,6 +34,7 @@ class Beans:
 
     @property
     def label(self) -> str:
+        """Name of the data set, with a remark when it is a stand-in."""
         return self.source.label
 
     def test(self) -> LabelledImages:
@@ -41,6 +42,14 @@ class Beans:
 
         Raises:
             DatasetError: the training leaves are real, but the test leaves are neither here nor to be had.
+
+        >>> import numpy as np
+        >>> pixels, same = np.zeros((6, SIZE, SIZE, 3), np.uint8), ComposeTransform([])
+        >>> train, val = labelled(pixels[2:], np.arange(4) % 3, same), labelled(pixels[:2], np.arange(2), same)
+        >>> source = Source("beans", root=None, stand_in=True, label="beans stand-in", stand_in_size=24)
+        >>> data = Beans(train, val, same, source)
+        >>> data.label, len(data.test())
+        ('beans stand-in', 6)
         """
         if self.source.stand_in:
             from exercise_code.data import synthetic

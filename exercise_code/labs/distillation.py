@@ -29,6 +29,9 @@ class TeacherNet(nn.Module):
 
     Args:
         dropout: probability that a hidden unit is left out in training.
+
+    >>> TeacherNet()(torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 10])
     """
 
     def __init__(self, dropout: float = 0.5):
@@ -69,6 +72,10 @@ def soft_targets(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
     Returns:
         (N, C), positive, each row adding up to 1, in the dtype of logits; finite for logits of any size.
+
+    >>> logits = torch.tensor([[math.log(4), 0.0]])
+    >>> soft_targets(logits), soft_targets(logits, 2.0)
+    (tensor([[0.8000, 0.2000]]), tensor([[0.6667, 0.3333]]))
     """
     ### BEGIN SOLUTION 07_distillation
     return functional.softmax(logits / temperature, dim=1)
@@ -83,6 +90,10 @@ def teacher_logits(teacher: nn.Module, images: Tensor, batch_size: int = PIECE) 
 
     Args:
         images: (N, ...); handed to the teacher in pieces of batch_size, the last one smaller.
+
+    >>> teacher = nn.Dropout(0.5)
+    >>> teacher_logits(teacher, torch.ones(3, 2), batch_size=2).tolist(), teacher.training
+    ([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]], True)
     """
     ### BEGIN SOLUTION 07_distillation
     was_training = teacher.training
@@ -105,6 +116,9 @@ def logit_gradient(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
 
     Returns:
         (N, C), without a graph of its own.
+
+    >>> logit_gradient(lambda logits: (logits**2).sum(), torch.tensor([[1.0, -2.0]]))
+    tensor([[ 2., -4.]])
     """
     ### BEGIN SOLUTION 07_distillation
     leaf = logits.detach().clone().requires_grad_()
@@ -130,6 +144,12 @@ def distillation_loss(
 
     Returns:
         One number, >= 0; finite for logits of any size.
+
+    >>> even, sure, labels = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3), 0.0]]), torch.tensor([0])
+    >>> distillation_loss(even, even, labels, alpha=0.5)  # log(2) / 2
+    tensor(0.3466)
+    >>> distillation_loss(even, sure, labels, temperature=1.0, alpha=1.0)
+    tensor(0.1308)
     """
     ### BEGIN SOLUTION 07_distillation
     log_p = functional.log_softmax(teacher.detach() / temperature, dim=1)
@@ -155,6 +175,9 @@ def error_reduction(plain: Sequence[float], distilled: Sequence[float]) -> tuple
 
     Raises:
         ValueError: the two are not of the same length, or there are fewer than 2 runs or more than 21.
+
+    >>> [round(value, 3) for value in error_reduction([100, 100], [90, 70])]  # two runs say little
+    [0.2, -1.071, 1.471]
     """
     ### BEGIN SOLUTION 07_distillation
     n = len(plain)
@@ -183,6 +206,10 @@ def bias_offset(logits: Tensor, digit: int, share: float) -> float:
 
     Raises:
         ValueError: a share that leaves no row, or all of them.
+
+    >>> logits = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 0.0], [7.0, 0.0]])
+    >>> bias_offset(logits, digit=1, share=0.5)
+    4.0
     """
     ### BEGIN SOLUTION 07_distillation
     wanted = round(share * len(logits))
@@ -200,6 +227,12 @@ class SignStraightThrough(torch.autograd.Function):
     Use it as `SignStraightThrough.apply(weights)`.  Forward: +1 where weights >= 0, else -1.  Backward: the
     derivative of the sign is 0 almost everywhere, which would stop all learning; so hand the gradient
     through unchanged where the weight lies in [-1, 1], and 0 elsewhere, where the sign is settled.
+
+    >>> weights = torch.tensor([-2.0, 0.5], requires_grad=True)
+    >>> signs = SignStraightThrough.apply(weights)
+    >>> signs.sum().backward()
+    >>> signs.tolist(), weights.grad.tolist()
+    ([-1.0, 1.0], [0.0, 1.0])
     """
 
     @staticmethod
@@ -246,7 +279,11 @@ class BinaryLinear(nn.Module):
 
 
 class BinaryStudent(nn.Module):
-    """784-50-10 with one bit per weight: about 5 kB instead of the student's 159."""
+    """784-50-10 with one bit per weight: about 5 kB instead of the student's 159.
+
+    >>> BinaryStudent()(torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 10])
+    """
 
     def __init__(self) -> None:
         super().__init__()

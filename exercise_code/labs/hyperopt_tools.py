@@ -27,6 +27,12 @@ def hyperopt_draw(kind: str, arguments: Sequence[Any], rng: np.random.Generator)
 
     Raises:
         ValueError: another kind.
+
+    >>> rng = np.random.default_rng(0)
+    >>> hyperopt_draw("quniform", (78, 82, 16), rng), hyperopt_draw("choice", (["adam"],), rng)
+    (80.0, 0)
+    >>> 1e-4 <= hyperopt_draw("loguniform", (math.log(1e-4), math.log(1e-2)), rng) <= 1e-2
+    True
     """
     ### BEGIN SOLUTION 06_hyperopt
     if kind == "choice":
@@ -57,6 +63,12 @@ def best_settings(space: Any, trials: Any) -> Any:
 
     Raises:
         ValueError: no trial is left.
+
+    >>> from hyperopt import Trials, fmin, hp, rand
+    >>> space, trials, rng = {"width": hp.choice("width", [32, 64])}, Trials(), np.random.default_rng(0)
+    >>> _ = fmin(lambda config: 1 / config["width"], space, rand.suggest, 8, trials=trials, rstate=rng, verbose=False)
+    >>> best_settings(space, trials)
+    {'width': 64}
     """
     ### BEGIN SOLUTION 06_hyperopt
     from hyperopt import STATUS_OK, space_eval
@@ -83,6 +95,12 @@ def stop_when_stuck(patience: int) -> Callable[..., tuple[bool, Sequence[Any]]]:
 
     Returns:
         The function; it may be used for one search after the other.
+
+    >>> from hyperopt import Trials, fmin, hp, rand
+    >>> space, trials, options = hp.uniform("x", 0, 1), Trials(), {"rstate": np.random.default_rng(0), "verbose": False}
+    >>> _ = fmin(lambda x: 1.0, space, rand.suggest, 50, trials=trials, early_stop_fn=stop_when_stuck(3), **options)
+    >>> len(trials.losses())  # the first one, and three without progress
+    4
     """
     ### BEGIN SOLUTION 06_hyperopt
     from hyperopt import STATUS_OK
@@ -113,6 +131,9 @@ def good_probability(log_good: ArrayLike, log_bad: ArrayLike, gamma: float) -> N
 
     Returns:
         Probabilities in [0, 1], in the shape of the arguments; no warning on the way.
+
+    >>> good_probability(np.log([0.6, 0.2]), np.log([0.2, 0.2]), gamma=0.25).round(6).tolist()
+    [0.5, 0.25]
     """
     ### BEGIN SOLUTION 06_hyperopt
     from scipy.special import expit
@@ -143,6 +164,9 @@ def paired_gain(labels: ArrayLike, before: ArrayLike, after: ArrayLike) -> tuple
 
     Raises:
         ValueError: the three are not of the same length, or empty.
+
+    >>> [round(value, 2) for value in paired_gain([1, 1, 1, 1], before=[1, 0, 0, 0], after=[1, 1, 1, 0])]
+    [0.5, 0.01, 0.99]
     """
     ### BEGIN SOLUTION 06_hyperopt
     labels, before, after = np.asarray(labels), np.asarray(before), np.asarray(after)

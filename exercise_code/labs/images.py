@@ -66,7 +66,12 @@ class LabelledImages:
 
 
 def normalisation(pixels: NDArray) -> ComposeTransform:
-    """Return the transform after which these images (N, H, W, C) uint8 have mean 0 and standard deviation 1 per channel."""
+    """Return the transform after which these images (N, H, W, C) uint8 have mean 0 and standard deviation 1 per channel.
+
+    >>> pixels = np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)
+    >>> normalisation(pixels).batch(pixels).ravel().tolist()
+    [-1.0, 1.0]
+    """
     mean, std = compute_image_mean_and_std(pixels)
     return ComposeTransform([RescaleTransform(), NormalizeTransform(mean / 255, std / 255)])
 

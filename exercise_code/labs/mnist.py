@@ -40,6 +40,7 @@ class Mnist:
 
     @property
     def label(self) -> str:
+        """Name of the data set, with a remark when it is a stand-in."""
         return self.source.label
 
     def test(self) -> LabelledImages:
@@ -47,6 +48,13 @@ class Mnist:
 
         Raises:
             DatasetError: the training images are real, but the test images are neither here nor to be had.
+
+        >>> from unittest.mock import patch
+        >>> drawn = Source("mnist", root=None, stand_in=True, label="mnist stand-in", stand_in_size=100)
+        >>> with patch(f"{__name__}.fetch_or_stand_in", return_value=drawn):
+        ...     data = load()
+        >>> data.label, len(data.test())
+        ('mnist stand-in', 25)
         """
         if self.source.stand_in:
             from exercise_code.data import synthetic
@@ -124,6 +132,15 @@ def torchvision_root(root: Path | str) -> Path:
 
     Raises:
         DatasetError: as `registry.fetch_or_stand_in`.
+
+    >>> from unittest.mock import patch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = Source("mnist", root=Path(folder), stand_in=False, label="mnist")
+    ...     made = [(found.root / name).touch() for name in FILES]
+    ...     with patch(f"{__name__}.fetch_or_stand_in", return_value=found):
+    ...         root = torchvision_root(found.root / "for_torchvision")
+    ...     sorted(path.name for path in (root / "MNIST" / "raw").iterdir()) == sorted(FILES)
+    True
     """
     root = Path(root)
     raw = root / "MNIST" / "raw"

@@ -44,6 +44,12 @@ def torch_bytes(
     Raises:
         ExportError: the model stops on such images, answers with something else than (N, classes), answers differently
             each time, or holds a layer that cannot be written, which the message names.
+
+    >>> import numpy as np
+    >>> torch_bytes(nn.Flatten(0), (1, 2, 2), np.ones(1, np.float32), np.zeros(1, np.float32))
+    Traceback (most recent call last):
+    ...
+    exercise_code.onnx_graph.ExportError: Flatten: expected logits of shape (2, classes), got (8,)
     """
     wrapped = _WithPreprocessing(model, scale, shift)
     with _ready_to_export(model):

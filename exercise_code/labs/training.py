@@ -28,6 +28,10 @@ class History:
         learning_rate: at the end of the epoch.
         best_epoch: 1, 2, ..., whose weights the model has now; 0 means the first weights.
         stopped: "epochs", "patience", "interrupted" or "diverged".
+
+    >>> history = History(train_loss=[2.0, 1.0], val_loss=[2.0, 1.5], val_accuracy=[0.5, 0.75], best_epoch=2)
+    >>> history.epochs, history.best_accuracy
+    (2, 0.75)
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -39,6 +43,7 @@ class History:
 
     @property
     def epochs(self) -> int:
+        """How many epochs were trained."""
         return len(self.train_loss)
 
     @property

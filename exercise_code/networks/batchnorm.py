@@ -23,7 +23,13 @@ from numpy.typing import NDArray
 
 
 class BatchCache(NamedTuple):
-    """What the training-time forward pass leaves for its backward pass; arrays are (N, D) or (D,)."""
+    """What the training-time forward pass leaves for its backward pass; arrays are (N, D) or (D,).
+
+    >>> import numpy as np
+    >>> normalized, of_feature = np.array([[-1.0], [1.0]]), {"gamma": np.ones(1), "mean": np.array([5.0])}
+    >>> BatchCache(normalized, np.array([0.5]), **of_feature, var=np.array([4.0])).centered.tolist()
+    [[-2.0], [2.0]]
+    """
 
     normalized: NDArray  # (N, D)
     inverse_std: NDArray  # (D,) 1 / sqrt(var + eps)

@@ -39,8 +39,7 @@ def test_examples_in_docstrings_are_true(name, _no_open_figures):
 # Parts of the package that students call from notebooks only through others, with what they rest on instead of examples.
 WITHOUT_EXAMPLES = {
     "exercise_code.checks": "called by check cells; the catalogues of right and wrong answers run them",
-    "exercise_code.labs": "torch, trained for minutes in the labs' notebooks",
-    "exercise_code.hyperparameter_tuning": "tests of its own; examples where they are quick",
+    "exercise_code.hyperparameter_tuning.trial": "its run_isolated starts a process",
     "exercise_code.jobs": "starts processes",
     "exercise_code.child_process": "starts processes",
     "exercise_code.dask_engine": "starts a cluster",

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from exercise_code.hyperparameter_tuning import (
+    Float,
+    Int,
     ListSearcher,
     MedianStopping,
+    Normal,
     for_hyperopt,
     for_optuna,
     from_hyperopt,
@@ -147,8 +150,26 @@ def test_our_objective_runs_under_the_real_optuna():
     assert study.best_params["x"] == pytest.approx(1, abs=0.5)
 
 
-def test_a_space_that_optuna_cannot_draw_is_refused():
-    from exercise_code.hyperparameter_tuning import Normal
+def test_steps_are_ours_under_the_real_optuna():
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    seen = []
 
+    def objective(config, context):
+        seen.append((config["width"], config["drop"]))
+        return 1.0
+
+    study.optimize(
+        for_optuna(objective, {"width": Int(16, 70, step=16), "drop": Float(0.1, 0.8, step=0.25)}), n_trials=60
+    )
+
+    assert {width for width, _ in seen} == {16, 32, 48, 64}
+    assert {drop for _, drop in seen} == {0.0, 0.25, 0.5, 0.75}
+    assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
+
+
+@pytest.mark.parametrize("parameter", [Normal(0, 1), Int(1, 64, log=True, step=3), Float(0.1, 10, log=True, step=0.1)])
+def test_a_space_that_optuna_cannot_draw_is_refused(parameter):
     with pytest.raises(ValueError, match="Optuna cannot draw 'x'"):
-        for_optuna(ours, {"x": Normal(0, 1)})(FakeOptunaTrial())
+        for_optuna(ours, {"x": parameter})(FakeOptunaTrial())
