@@ -113,6 +113,15 @@ def test_no_page_scrolls_sideways(site, visit, width):
             assert table.evaluate("e => e.getBoundingClientRect().right") <= edge + 0.5, name
 
 
+@pytest.mark.parametrize("width", [320, 900, 1280])
+def test_a_caption_is_as_wide_as_its_table(site, visit, width):
+    for name in PAGES:
+        page = visit(f"{site[0]}{name}", width)
+        for caption in page.locator("caption").all():
+            own, table = caption.evaluate("e => [e, e.closest('table')].map(one => one.getBoundingClientRect().width)")
+            assert own >= 0.95 * table, (name, caption.inner_text())
+
+
 def test_every_cell_stays_inside_a_320_pixel_screen(site, visit):
     page = visit(f"{site[0]}04_grid_search.html", 320)
     for cell in page.locator("tr[id] > td, tr[id] > th").all():
