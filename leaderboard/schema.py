@@ -230,7 +230,7 @@ class Exercise(_Strict):
 class Scores(_Strict):
     """A whole `scores.json`. `generated_at` is the time of the newest result, null when there is none."""
 
-    schema_version: Literal[2] = Field(alias="schema")
+    schema_version: Annotated[int, Field(alias="schema", ge=SCHEMA, le=SCHEMA)]
     course: Course
     generated_at: Annotated[datetime, BeforeValidator(_utc)] | None
     scorer_version: Token

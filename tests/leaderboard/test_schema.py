@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from leaderboard import reading
 from leaderboard.reading import load, parse
 from leaderboard.schema import LeaderboardError, plain_line
 
@@ -244,3 +245,59 @@ def test_several_users_may_opt_out(class_of_twelve):
     for entry in class_of_twelve["exercises"][0]["entries"][:3]:
         entry["user"] = None
     assert len(parse(json.dumps(class_of_twelve).encode()).exercises[0].entries) == 12
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ('"schema": 2', '"schema": 2.0'),
+        ('"schema": 2', '"schema": 2, "schema": 2'),
+        ('"schema": 2', '"schema" : 2, "schema": 2'),
+        ('"schema": 2', '"schema"\n: 2'),
+        ('"term": "', '"term": "\\": '),
+        ('"term": "', '"term": "1", "term": "\\": '),
+        ('"term": "', '"term": "\\\\": "'),
+        ('"term": "', '"term": "\t'),
+        ('"term": "', '"term": "\\ud800'),
+        ('"term": "', '"term": "\\x'),
+        ('"counts": true', '"counts": false, "counts": true'),
+        ('"counts": true', '"counts": 1'),
+        ('"parameters": 12345', '"parameters": 12345.0'),
+        ('"parameters": 12345', '"parameters": 12345e0'),
+        ('"parameters": 12345', '"parameters": "12345"'),
+        ('"parameters": 12345', '"parameters": 012345'),
+        ('"parameters": 12345', '"parameters": NaN'),
+        ('"due": "', '"due": 1797433199, "was": "'),
+        ('"against_leader": null', '"against_leader": [1.0, 2]'),
+        ('"before": null', '"before": {}'),
+    ],
+)
+def test_the_quick_way_of_reading_takes_and_refuses_what_the_slow_one_does(class_of_twelve, old, new):
+    text = json.dumps(class_of_twelve)
+    assert old in text
+    raw = text.replace(old, new, 1).encode()
+
+    def outcome(read):
+        try:
+            return read(raw, "scores.json")
+        except LeaderboardError as error:
+            return str(error)
+
+    assert outcome(parse) == outcome(reading._parse_slowly)
+
+
+def test_a_file_as_it_is_written_is_read_the_quick_way(class_of_twelve, monkeypatch):
+    monkeypatch.setattr(reading, "_parse_slowly", None)
+    assert parse(json.dumps(class_of_twelve).encode()).exercises[0].entries
+
+
+def test_a_repeated_key_is_seen_wherever_it_stands(class_of_twelve):
+    """In every object in turn the first key is written twice."""
+    text = json.dumps(class_of_twelve)
+    places = [at for at, char in enumerate(text) if char == "{" and text[at + 1] == '"']
+    for at in places[:: max(1, len(places) // 60)]:
+        end = text.index(":", at)
+        key = text[at + 1 : end]
+        with pytest.raises(LeaderboardError, match="twice"):
+            parse(f"{text[: at + 1]}{key}: null, {text[at + 1 :]}".encode())
