@@ -43,11 +43,13 @@ def write_parts(parts: Sequence[Part], root: Path, *, beside: bool) -> list[str]
 
 
 def _write(part: Part, root: Path) -> list[str]:
-    names = []
+    names, folders = [], {root}
     for name, content in part():
         path = root / name
-        if path.parent != root:
-            _public_folder(path.parent)
+        if path.parent not in folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.chmod(0o755)
+            folders.add(path.parent)
         # public whatever the umask: a web server reads it as another user
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         with open(handle, "wb") as out:
@@ -55,14 +57,6 @@ def _write(part: Part, root: Path) -> list[str]:
             os.fchmod(handle, 0o644)
         names.append(name)
     return names
-
-
-def _public_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        return
-    folder.chmod(0o755)
 
 
 def _answer(part: Part, root: Path, answer: Connection) -> None:

@@ -27,13 +27,8 @@ SOLVED_MEAN = "def mean(numbers):\n    return math.fsum(numbers) / len(numbers)\
 
 
 @pytest.fixture(scope="module")
-def sandbox():
-    try:
-        return Sandbox.detect()
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no sandbox on this machine: {error}")
+def sandbox(box):
+    return box
 
 
 class Term:

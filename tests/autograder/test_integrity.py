@@ -10,11 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from autograder.course.manifest import Course, Exercise, HiddenSetSpec, ModelContract, Task
-from autograder.errors import RecordsError, SandboxError
+from autograder.errors import RecordsError
 from autograder.grading import hidden_set, model_fingerprint
 from autograder.grading.integrity import integrity
 from autograder.grading.perturbed import variants
-from autograder.grading.sandbox import Sandbox
 from autograder.grading.score import score
 from autograder.intake.collect import collect
 from autograder.records.export import export_grades
@@ -103,14 +102,6 @@ class Net:
     def accuracy(self, data=HIDDEN):
         h = np.maximum((data[0] / 255 - 0.5) @ self.w + self.b, 0)
         return float(((h @ self.v + self.c).argmax(1) == data[1]).mean())
-
-
-@pytest.fixture(scope="module")
-def box():
-    try:
-        return Sandbox.detect()
-    except SandboxError as error:
-        pytest.skip(f"no sandbox here: {error}")
 
 
 def honest(number):
