@@ -164,9 +164,28 @@ class DaskExecutor(SharingExecutor):
         with contextlib.suppress(TimeoutError, OSError):
             if self._client is not None:
                 self._client.close(timeout=5)  # the scheduler forgets what no client wants any more
-        with contextlib.suppress(TimeoutError, OSError):
-            if self._cluster is not None:
-                self._cluster.close(timeout=30)
+        if self._cluster is not None:
+            _close(self._cluster)
+
+
+def _close(cluster: Any) -> None:
+    """Close a cluster of ours.
+
+    dask kills the processes of a worker one by one and fails, with the rest alive, where one has just ended by itself.
+    """
+    import psutil  # comes with dask.distributed
+
+    left: list[psutil.Process] = []
+    for program in (*cluster.workers.values(), cluster.scheduler):
+        started = getattr(getattr(program, "process", None), "pid", None)  # only a program of its own has one
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if started is not None:
+                left += [*psutil.Process(started).children(recursive=True), psutil.Process(started)]
+    with contextlib.suppress(TimeoutError, OSError, psutil.NoSuchProcess):
+        cluster.close(timeout=30)
+    for process in left:  # psutil tells them from later ones of the same number
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _itself(value: Any) -> Any:

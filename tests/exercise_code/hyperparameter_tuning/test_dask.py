@@ -237,3 +237,26 @@ def test_jobs_of_the_executor_run_in_processes_of_the_cluster():
         assert [future.result() for future in futures] == [10, 11, 12, 13, 14]
         assert pool.workers == 2
         assert pool.submit(os.getpid).result() != os.getpid()
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_while_it_is_closed_leaves_no_error_and_no_process(monkeypatch):
+    import psutil
+
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    kill, ended = psutil.Process.kill, []
+
+    def ended_by_itself(process):
+        kill(process)
+        if not ended:
+            ended.append(process.pid)
+            raise psutil.NoSuchProcess(process.pid)
+
+    with executor("dask", workers=2) as pool:
+        assert pool.submit(abs, -1).result(timeout=60) == 1
+        monkeypatch.setattr(psutil.Process, "kill", ended_by_itself)
+
+    assert ended, "dask closes its workers another way now"
+    new = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    running = [process for process in new if process.status() != psutil.STATUS_ZOMBIE]
+    assert [process for process in running if "dask" in " ".join(process.cmdline())] == []
