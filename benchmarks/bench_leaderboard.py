@@ -152,7 +152,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path, site = Path(folder) / "scores.json", Path(folder) / "site"
-        path.write_text(json.dumps(scores(options.users)), encoding="utf-8")
+        # as `export` writes it
+        text = json.dumps(scores(options.users), indent=1, sort_keys=True, ensure_ascii=False)
+        path.write_text(f"{text}\n", encoding="utf-8")
         # Each first build has a folder of its own that stays until the end: ext4 does not reuse an inode freed within
         # the last minute and looks at each of them for each new file, so a build right after the removal of a site
         # (a second run of this file, too) waits seconds for the file system.

@@ -5,7 +5,7 @@ import gc
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from leaderboard.feed import feed
@@ -15,13 +15,12 @@ from leaderboard.reading import load
 from leaderboard.schema import LeaderboardError, Scores
 from leaderboard.swap import MARKER, replace_folder
 from leaderboard.tables import board_csv, leaderboard_json, published
-from leaderboard.users import user_pages
+from leaderboard.users import submitters, user_page
 from leaderboard.writing import Part, write_parts
 
 ASSETS = Path(__file__).parent / "assets"
-LARGE = (
-    5_000  # entries from which the pages of users are made beside the boards; a smaller class takes less than a second
-)
+LARGE = 5_000  # entries from which two processes make the site; a smaller class takes less than a second
+USERS_AT_A_TIME = 250
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,30 @@ def site_files(scores: Scores, digest: str) -> dict[str, bytes]:
     return {name: content for part in _parts(scores, digest) for name, content in part()}
 
 
-def _parts(scores: Scores, digest: str) -> tuple[Part, Part]:
-    """The two halves of the work: the boards, and the pages of users."""
+def _parts(scores: Scores, digest: str) -> list[Part]:
+    """The work in pieces: what is made of all boards, each board's pages, and the pages of some users at a time."""
     boards = [board(exercise) for exercise in scores.exercises]
-    return lambda: _board_files(scores, boards, digest), lambda: user_pages(scores, boards, digest)
+    users = submitters(boards)
+    pages = cache(partial(user_page, scores, boards, digest))  # once in each process, when it is needed
+
+    def users_from(start: int) -> Iterator[tuple[str, bytes]]:
+        page = pages()
+        return ((f"u/{user}.html", page(user)) for user in users[start : start + USERS_AT_A_TIME])
+
+    return [
+        partial(_files_of_all, scores, boards, digest),
+        *(partial(exercise_pages, scores, one, digest) for one in boards),
+        *(partial(users_from, start) for start in range(0, len(users), USERS_AT_A_TIME)),
+    ]
 
 
-def _board_files(scores: Scores, boards: Sequence[Board], digest: str) -> Iterator[tuple[str, bytes]]:
+def _files_of_all(scores: Scores, boards: Sequence[Board], digest: str) -> Iterator[tuple[str, bytes]]:
     entries = [[published(row) for row in one.rows] for one in boards]
     yield "index.html", index_page(scores, boards, digest)
     yield "about.html", about_page(scores, boards, digest)
     yield "feed.xml", feed(scores, boards)
     yield MARKER, leaderboard_json(scores, boards, entries, digest)
     for one, rows in zip(boards, entries, strict=True):
-        yield from exercise_pages(scores, one, digest)
         yield f"{one.exercise.id}.csv", board_csv(one, rows)
     for asset in sorted(ASSETS.iterdir()):
         yield f"assets/{asset.name}", asset.read_bytes()

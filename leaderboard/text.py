@@ -19,13 +19,14 @@ def percent(hundredths: int) -> str:
     return f"{hundredths // 100}.{hundredths % 100:02d}{NBSP}%"
 
 
+@lru_cache(20_000)
 def thousands(count: int) -> str:
     return f"{count:,}"
 
 
 def kilobytes(count: int) -> str:
     """45678 -> '46 kB'; one unit for all, so that a column compares at a glance. At least 1."""
-    return f"{max(1, (count + 500) // 1000):,}{NBSP}kB"
+    return f"{(count + 500) // 1000 or 1:,}{NBSP}kB"
 
 
 @lru_cache(20_000)

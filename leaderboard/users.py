@@ -5,7 +5,7 @@ labels, positions, the text of a count) is made once per board. What is filled i
 days, pseudonyms and our own words only: the schema allows nothing else, and words of the file itself are escaped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from markupsafe import escape
@@ -23,23 +23,25 @@ VERDICTS = {
 }
 
 
-def user_pages(scores: Scores, boards: Sequence[Board], digest: str) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of a page for each pseudonym that handed anything in, in order of pseudonym."""
-    sections: dict[str, list[str]] = {}
-    for one in boards:
-        make = _sections(one)
-        rows = {row.entry.user: row for row in one.rows}
-        for user, tries in one.exercise.histories.items():
-            if tries:
-                sections.setdefault(user, []).append(make(user, rows.get(user), tries))
+def submitters(boards: Sequence[Board]) -> list[str]:
+    """Every pseudonym that handed anything in, sorted."""
+    return sorted({user for one in boards for user, tries in one.exercise.histories.items() if tries})
+
+
+def user_page(scores: Scores, boards: Sequence[Board], digest: str) -> Callable[[str], bytes]:
+    """A function that makes the page of a pseudonym."""
     frame = template("user.html").render(user="\0u", sections="\0s", scores=scores, digest=digest, root="../", here="")
     head, tail = frame.split("\0s")
-    for user in sorted(sections):
-        page = "".join([head.replace("\0u", user), *sections[user], tail.replace("\0u", user)])
-        yield f"u/{user}.html", page.encode()
+    makers = [(one.exercise.histories, _sections(one)) for one in boards]
+
+    def page(user: str) -> bytes:
+        sections = [make(user, tries) for histories, make in makers if (tries := histories.get(user))]
+        return "".join([head.replace("\0u", user), *sections, tail.replace("\0u", user)]).encode()
+
+    return page
 
 
-def _sections(one: Board) -> Callable[[str, Row | None, Sequence[Attempt]], str]:
+def _sections(one: Board) -> Callable[[str, Sequence[Attempt]], str]:
     """A function that makes the section of a user on this board."""
     exercise = one.exercise
     total, mark = exercise.public, exercise.pass_percent
@@ -52,6 +54,7 @@ def _sections(one: Board) -> Callable[[str, Row | None, Sequence[Attempt]], str]
     ground = template("plots.html").module.ground  # type: ignore[attr-defined]
     drawing = ground(score_ticks(y, mark, least=bool(stood) and 100 * stood[0] < y.low * total), y.at(mark))
     macro = template("history.html").module.section  # type: ignore[attr-defined]
+    rows, summary = {row.entry.user: row for row in one.rows}, _summaries(one)
 
     @cache
     def letter(chart: bool, misses: bool) -> str:
@@ -65,7 +68,8 @@ def _sections(one: Board) -> Callable[[str, Row | None, Sequence[Attempt]], str]
         score = hundredths(count, total)
         return text.percent(score), y.at(max(y.low, score / 100))
 
-    def section(user: str, row: Row | None, tries: Sequence[Attempt]) -> str:
+    def section(user: str, tries: Sequence[Attempt]) -> str:
+        row = rows.get(user)
         lines, line, dots, missed, moves, last = "", "", "", "", 0, "–"
         for number, (x, one_try) in enumerate(zip(_positions(len(tries)), tries, strict=True), 1):
             stood, verdict = one_try.stood, one_try.verdict
@@ -81,7 +85,7 @@ def _sections(one: Board) -> Callable[[str, Row | None, Sequence[Attempt]], str]
             score = "–" if stood is None else last
             lines += f'{kind}<th scope="row">{number}<td>{text.iso(one_try.day)}<td>{words}<td>{score}\n'
         href = f"{page_name(one, page_of(row))}#{user}" if row else page_name(one, 1)
-        values = [href, *_summary(one, row)]
+        values = [href, *summary(row)]
         if line:
             many = "s" * (len(tries) > 1)
             values += [f"score after {len(tries)} submission{many}, {moves} of which moved it, now {last}", line, dots]
@@ -107,26 +111,35 @@ def _positions(count: int) -> tuple[str, ...]:
     return tuple(x.at(number) for number in range(1, count + 1))
 
 
-def _summary(one: Board, row: Row | None) -> tuple[str, str, str]:
-    """(class, headline, sentences) about where a user stands."""
-    if row is None:
-        return "under", "No valid score yet", ""
-    entry, exercise = row.entry, one.exercise
-    place = f"Rank {row.place:,} of {len(one.rows):,}"
-    if row.first != row.last:
-        place += f", in the band of ranks {row.first:,} to {row.last:,}"
-    said = f"{place}. 95{text.NBSP}% interval {text.interval((row.low, row.high))}. "
-    said += f"{entry.parameters:,} parameters, {text.kilobytes(entry.model_bytes)}."
-    if row.change and entry.before:
-        before = text.percent(hundredths(entry.before.correct, entry.total))
-        said += f" Before {before}, gain {text.change(row.change)} percentage points."
-    hidden = exercise.hidden_set
-    if hidden and hidden.split and exercise.phase == "final":
-        public = text.percent(hundredths(entry.public_correct, exercise.public))
-        said += f" This is on the private half; on the public half it was {public}."
-    if hidden and hidden.standin:
-        said += " Stand-in data, not the real images."
-    if not entry.sandboxed:
-        said += " Not sandboxed: computed without isolation."
-    verdict = "passed" if row.passed else "below the mark"
-    return "over" if row.passed else "under", f"{text.percent(row.hundredths)}, {verdict}", said
+def _summaries(one: Board) -> Callable[[Row | None], tuple[str, str, str]]:
+    """A function that makes (class, headline, sentences) about where a user stands."""
+    exercise, hidden = one.exercise, one.exercise.hidden_set
+    on_private = bool(hidden and hidden.split and exercise.phase == "final")
+    standin = " Stand-in data, not the real images." if hidden and hidden.standin else ""
+
+    @cache
+    def band(first: int, last: int) -> str:
+        among = f", in the band of ranks {first:,} to {last:,}" if first != last else ""
+        return f" of {len(one.rows):,}{among}. 95{text.NBSP}% interval "
+
+    def summary(row: Row | None) -> tuple[str, str, str]:
+        if row is None:
+            return "under", "No valid score yet", ""
+        entry, place, first, last, low, high, passed, score, change = row
+        said = (
+            f"Rank {text.thousands(place)}{band(first, last)}{text.interval((low, high))}. "
+            f"{entry.parameters:,} parameters, {text.kilobytes(entry.model_bytes)}."
+        )
+        if change and entry.before:
+            before = text.percent(hundredths(entry.before.correct, entry.total))
+            said += f" Before {before}, gain {text.change(change)} percentage points."
+        if on_private:
+            public = text.percent(hundredths(entry.public_correct, exercise.public))
+            said += f" This is on the private half; on the public half it was {public}."
+        said += standin
+        if not entry.sandboxed:
+            said += " Not sandboxed: computed without isolation."
+        kind, verdict = ("over", "passed") if passed else ("under", "below the mark")
+        return kind, f"{text.percent(score)}, {verdict}", said
+
+    return summary

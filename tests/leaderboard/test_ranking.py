@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from datetime import date
 from fractions import Fraction
 
 import pytest
@@ -153,7 +154,10 @@ def test_the_lead_changes_hands_only_for_a_higher_count_on_the_public_part(make_
 def board_histories(histories):
     from leaderboard.schema import Attempt
 
-    return {user: tuple(Attempt.model_validate(one) for one in mine) for user, mine in histories.items()}
+    return {
+        user: tuple(Attempt(**one | {"day": date.fromisoformat(one["day"])}) for one in mine)
+        for user, mine in histories.items()
+    }
 
 
 def test_an_empty_board_has_no_best(ranked):

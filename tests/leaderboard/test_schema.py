@@ -248,47 +248,54 @@ def test_several_users_may_opt_out(class_of_twelve):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "problem"),
     [
-        ("", ""),
-        ('"schema": 2', '"schema": 2.0'),
-        ('"schema": 2', '"schema": 2, "schema": 2'),
-        ('"schema": 2', '"schema" : 2, "schema": 2'),
-        ('"schema": 2', '"schema"\n: 2'),
-        ('"term": "', '"term": "\\": '),
-        ('"term": "', '"term": "1", "term": "\\": '),
-        ('"term": "', '"term": "\\\\": "'),
-        ('"term": "', '"term": "\t'),
-        ('"term": "', '"term": "\\ud800'),
-        ('"term": "', '"term": "\\x'),
-        ('"counts": true', '"counts": false, "counts": true'),
-        ('"counts": true', '"counts": 1'),
-        ('"parameters": 12345', '"parameters": 12345.0'),
-        ('"parameters": 12345', '"parameters": 12345e0'),
-        ('"parameters": 12345', '"parameters": "12345"'),
-        ('"parameters": 12345', '"parameters": 012345'),
-        ('"parameters": 12345', '"parameters": NaN'),
-        ('"due": "', '"due": 1797433199, "was": "'),
-        ('"against_leader": null', '"against_leader": [1.0, 2]'),
-        ('"before": null', '"before": {}'),
+        ("", "", None),
+        ('"schema": 2', '"schema": 2.0', "expected schema 2, got 2.0"),
+        ('"schema": 2', '"schema": 2, "schema": 2', "got 'schema' twice"),
+        ('"schema": 2', '"schema" : 2, "schema": 2', "got 'schema' twice"),
+        ('"schema": 2', '"schema"\n: 2', None),
+        ('"term": "', '"term": "\\": ', None),
+        ('"term": "', '"term": "1", "term": "\\": ', "got 'term' twice"),
+        ('"term": "', '"term": "\\\\": "', "got a syntax error at line 1"),
+        ('"term": "', '"term": "\t', "got a syntax error at line 1"),
+        ('"term": "', '"term": "\\ud800', "the file: expected JSON, got unexpected end of hex escape"),
+        ('"term": "', '"term": "\\x', "got a syntax error at line 1"),
+        ('"counts": true', '"counts": false, "counts": true', "got 'counts' twice"),
+        ('"counts": true', '"counts": 1', "counts: expected to be a valid boolean, got 1"),
+        ('"parameters": 12345', '"parameters": 12345.0', "parameters: expected to be a valid integer, got 12345.0"),
+        ('"parameters": 12345', '"parameters": 12345e0', "parameters: expected to be a valid integer, got 12345.0"),
+        ('"parameters": 12345', '"parameters": "12345"', "parameters: expected to be a valid integer, got '12345'"),
+        ('"parameters": 12345', '"parameters": 012345', "got a syntax error at line 1"),
+        ('"parameters": 12345', '"parameters": NaN', "expected finite numbers, got NaN"),
+        ('"due": "', '"due": 1797433199, "was": "', "due: expected a time with a zone"),
+        ('"against_leader": null', '"against_leader": [1.0, 2]', "against_leader[0]: expected to be a valid integer"),
+        ('"before": null', '"before": {}', "before.correct: expected this field, got nothing"),
+        ('"before": null', '"before": null, "after": null', "entries[0].after: expected no such field in schema 2"),
+        ('"received_day": "2026', '"received_day": "0026', "received_day: expected to be greater than or equal to 2000"),
+        ('"received_day": "', '"received_day": "1700006400", "was": "', "received_day: expected a day like 2026-12-01"),
     ],
 )
-def test_the_quick_way_of_reading_takes_and_refuses_what_the_slow_one_does(class_of_twelve, old, new):
+def test_the_text_is_taken_as_it_stands_or_refused_for_what_is_wrong(class_of_twelve, old, new, problem):
     text = json.dumps(class_of_twelve)
     assert old in text
     raw = text.replace(old, new, 1).encode()
-
-    def outcome(read):
-        try:
-            return read(raw, "scores.json")
-        except LeaderboardError as error:
-            return str(error)
-
-    assert outcome(parse) == outcome(reading._parse_slowly)
+    if problem is None:
+        assert parse(raw).exercises[0].entries
+    else:
+        with pytest.raises(LeaderboardError) as caught:
+            parse(raw)
+        assert problem in str(caught.value)
 
 
-def test_a_file_as_it_is_written_is_read_the_quick_way(class_of_twelve, monkeypatch):
-    monkeypatch.setattr(reading, "_parse_slowly", None)
+@pytest.mark.parametrize("day", ["1700006400", "2026-12-01 ", " 2026-12-01", "2026-12-01T00:00:00Z", "20261201", "2026-02-30", ""])
+def test_a_day_is_read_in_one_form_only(class_of_twelve, day):
+    class_of_twelve["exercises"][0]["histories"]["u0100"] = [attempt(day=day)]
+    assert "day: expected a day like 2026-12-01 without a time" in refusal(class_of_twelve)
+
+
+def test_a_file_as_it_is_written_is_not_read_twice(class_of_twelve, monkeypatch):
+    monkeypatch.setattr(reading, "_refuse_text", None)
     assert parse(json.dumps(class_of_twelve).encode()).exercises[0].entries
 
 
