@@ -26,7 +26,6 @@ from leaderboard.schema import (
     shown,
 )
 
-
 DAY = "expected a day like 2026-12-01 without a time"
 SECONDS_AS_DAY = re.compile(rb'day":\s*"[0-9]{5}')  # "1700006400", which the parser of dates would take for a day
 
@@ -69,9 +68,7 @@ def _keys_of(scores: Scores) -> int:
 
 
 def _fail(where: str, problem: str) -> NoReturn:
-    raise LeaderboardError(
-        f"{shown(where, quote=False)}: {problem}; export it again (fields: leaderboard/README.md)"
-    )
+    raise LeaderboardError(f"{shown(where, quote=False)}: {problem}; export it again (fields: leaderboard/README.md)")
 
 
 def _refuse_text(raw: bytes, where: str) -> None:

@@ -3,12 +3,9 @@
 Three classes, angular leaf spot, bean rust and healthy; photographs scaled to 128 x 128 pixels.
 """
 
-from dataclasses import dataclass
-
-from exercise_code.data import ComposeTransform
 from exercise_code.data.cache import read_images
-from exercise_code.data.registry import Source, fetch, fetch_or_stand_in
-from exercise_code.labs.images import LabelledImages, labelled, normalisation
+from exercise_code.data.registry import fetch, fetch_or_stand_in
+from exercise_code.labs.images import LabelledImages, TrainingData, labelled, normalisation
 
 NAME = "beans"
 SIZE = 128  # pixels; the form in which the hidden test images come
@@ -16,26 +13,8 @@ CLASSES = ("angular_leaf_spot", "bean_rust", "healthy")
 STAND_IN_VALIDATION = 133  # as many as the real data set has
 
 
-@dataclass(frozen=True, eq=False)
-class Beans:
-    """The data set's own training and validation part.
-
-    Attributes:
-        train: 1,034 leaves to fit weights by, and to cross-validate with.
-        val: 133 leaves; never part of train.
-        transform: pixels 0..255 to network input; mean and standard deviation are those of train.
-        source: where the images came from; `source.label` is "beans" or "beans stand-in".
-    """
-
-    train: LabelledImages
-    val: LabelledImages
-    transform: ComposeTransform
-    source: Source
-
-    @property
-    def label(self) -> str:
-        """Name of the data set, with a remark when it is a stand-in."""
-        return self.source.label
+class Beans(TrainingData):
+    """The data set's own training part, 1,034 leaves, also to cross-validate with, and its validation part, 133."""
 
     def test(self) -> LabelledImages:
         """Return the official test leaves (or those of the stand-in): to be looked at once, when all is chosen.
@@ -44,6 +23,8 @@ class Beans:
             DatasetError: the training leaves are real, but the test leaves are neither here nor to be had.
 
         >>> import numpy as np
+        >>> from exercise_code.data import ComposeTransform
+        >>> from exercise_code.data.registry import Source
         >>> pixels, same = np.zeros((6, SIZE, SIZE, 3), np.uint8), ComposeTransform([])
         >>> train, val = labelled(pixels[2:], np.arange(4) % 3, same), labelled(pixels[:2], np.arange(2), same)
         >>> source = Source("beans", root=None, stand_in=True, label="beans stand-in", stand_in_size=24)
@@ -72,6 +53,7 @@ def load(*, stand_in_size: int | None = None) -> Beans:
         DatasetError: as `registry.fetch_or_stand_in`.
 
     >>> from unittest.mock import patch
+    >>> from exercise_code.data.registry import Source
     >>> drawn = Source("beans", root=None, stand_in=True, label="beans stand-in", stand_in_size=30)
     >>> with patch(f"{__name__}.fetch_or_stand_in", return_value=drawn):
     ...     data = load(stand_in_size=30)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from exercise_code.data import ComposeTransform, NormalizeTransform, RescaleTransform, compute_image_mean_and_std
+from exercise_code.data.registry import Source
 from exercise_code.labs.batches import Augment, Batches
 
 
@@ -63,6 +64,33 @@ class LabelledImages:
             low, high = self.transform.batch(ends).reshape(2, -1)  # (C,) each
             images = (images - low) / (high - low) * 255
         return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The part of a data set that weights and settings may depend on.
+
+    Attributes:
+        train: to fit weights by.
+        val: to choose settings by; never overlaps with train.
+        transform: pixels 0..255 to network input; mean and standard deviation are those of train.
+        source: where the images came from.
+
+    >>> source = Source("mnist", root=None, stand_in=True, label="mnist stand-in")
+    >>> images = LabelledImages(torch.zeros(6, 1, 28, 28), torch.arange(6))
+    >>> TrainingData(images, images.where(images.labels > 9), ComposeTransform([]), source).label
+    'mnist stand-in'
+    """
+
+    train: LabelledImages
+    val: LabelledImages
+    transform: ComposeTransform
+    source: Source
+
+    @property
+    def label(self) -> str:
+        """Name of the data set, with a remark when it is a stand-in."""
+        return self.source.label
 
 
 def normalisation(pixels: NDArray) -> ComposeTransform:

@@ -4,17 +4,15 @@ import gzip
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exercise_code.data import ComposeTransform
 from exercise_code.data.cache import read_images
 from exercise_code.data.registry import Source, fetch, fetch_or_stand_in
-from exercise_code.labs.images import LabelledImages, labelled, normalisation
+from exercise_code.labs.images import LabelledImages, TrainingData, labelled, normalisation
 
 NAME = "mnist"
 SPLIT_SEED = 0
@@ -22,26 +20,8 @@ VALIDATION = 5_000  # images of the training part that settings are chosen by
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
-@dataclass(frozen=True, eq=False)
-class Mnist:
-    """MNIST's training part, cut in two.
-
-    Attributes:
-        train: to fit weights by.
-        val: to choose settings by; never overlaps with train.
-        transform: pixels 0..255 to network input; mean and standard deviation are those of train.
-        source: where the images came from; `source.label` is "mnist" or "mnist stand-in".
-    """
-
-    train: LabelledImages
-    val: LabelledImages
-    transform: ComposeTransform
-    source: Source
-
-    @property
-    def label(self) -> str:
-        """Name of the data set, with a remark when it is a stand-in."""
-        return self.source.label
+class Mnist(TrainingData):
+    """MNIST's training part, cut in two."""
 
     def test(self) -> LabelledImages:
         """Return the official test images (or those of the stand-in): to be looked at once, when all is chosen.

@@ -272,7 +272,11 @@ def test_several_users_may_opt_out(class_of_twelve):
         ('"against_leader": null', '"against_leader": [1.0, 2]', "against_leader[0]: expected to be a valid integer"),
         ('"before": null', '"before": {}', "before.correct: expected this field, got nothing"),
         ('"before": null', '"before": null, "after": null', "entries[0].after: expected no such field in schema 2"),
-        ('"received_day": "2026', '"received_day": "0026', "received_day: expected to be greater than or equal to 2000"),
+        (
+            '"received_day": "2026',
+            '"received_day": "0026',
+            "received_day: expected to be greater than or equal to 2000",
+        ),
         ('"received_day": "', '"received_day": "1700006400", "was": "', "received_day: expected a day like 2026-12-01"),
     ],
 )
@@ -288,7 +292,9 @@ def test_the_text_is_taken_as_it_stands_or_refused_for_what_is_wrong(class_of_tw
         assert problem in str(caught.value)
 
 
-@pytest.mark.parametrize("day", ["1700006400", "2026-12-01 ", " 2026-12-01", "2026-12-01T00:00:00Z", "20261201", "2026-02-30", ""])
+@pytest.mark.parametrize(
+    "day", ["1700006400", "2026-12-01 ", " 2026-12-01", "2026-12-01T00:00:00Z", "20261201", "2026-02-30", ""]
+)
 def test_a_day_is_read_in_one_form_only(class_of_twelve, day):
     class_of_twelve["exercises"][0]["histories"]["u0100"] = [attempt(day=day)]
     assert "day: expected a day like 2026-12-01 without a time" in refusal(class_of_twelve)

@@ -125,7 +125,9 @@ def test_a_killed_copy_is_a_clear_error_and_the_old_site_stays(
 
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("at_a_time", [1, 5, 250])
-def test_a_large_class_gives_the_same_site_as_a_small_one_would(class_of_twelve, save, tmp_path, monkeypatch, at_a_time):
+def test_a_large_class_gives_the_same_site_as_a_small_one_would(
+    class_of_twelve, save, tmp_path, monkeypatch, at_a_time
+):
     scores = save(class_of_twelve)
     whole = build(scores, tmp_path / "one")
     monkeypatch.setattr(build_module, "LARGE", 1)
