@@ -81,17 +81,21 @@ def build(scores_path: Path, out_dir: Path) -> Built:
             f"expected the scores file outside {out_dir}, got {scores_path}; move it, the folder is replaced"
         )
     with _without_collector():
-        scores, raw = load(scores_path)
-        parts = _parts(scores, hashlib.sha256(raw).hexdigest())
-        entries = sum(len(exercise.entries) for exercise in scores.exercises)
-        folder, files = replace_folder(partial(write_parts, parts, beside=entries >= LARGE), out_dir)
+        return _build(scores_path, out_dir)
+
+
+def _build(scores_path: Path, out_dir: Path) -> Built:
+    scores, raw = load(scores_path)
+    parts = _parts(scores, hashlib.sha256(raw).hexdigest())
+    entries = sum(len(exercise.entries) for exercise in scores.exercises)
+    folder, files = replace_folder(partial(write_parts, parts, beside=entries >= LARGE), out_dir)
     return Built(folder, tuple(files), len(scores.exercises), entries)
 
 
 @contextlib.contextmanager
 def _without_collector() -> Iterator[None]:
     """A large class is hundreds of thousands of small objects without cycles, all of which stay: looking for garbage
-    among them again and again takes longer than building the site.
+    among them again and again takes longer than building the site. They are gone again before the collector is back.
     """
     was_on = gc.isenabled()
     gc.disable()

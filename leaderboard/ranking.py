@@ -163,14 +163,15 @@ def _lines(exercise: Exercise) -> tuple[Line, ...]:
 
 def records(histories: Mapping[str, Sequence[Attempt]]) -> Iterator[tuple[date, str, int]]:
     """(day, user, count) of each submission that took the lead on the public part, oldest first, one per day."""
-    moves = sorted(
-        (one.day, -one.stood, user)
-        for user, mine in histories.items()
-        for one in mine
-        if one.moved and one.stood is not None
-    )
+    tops: dict[date, tuple[int, str]] = {}  # day -> (-count, user) of its best
+    for user, mine in histories.items():
+        for one in mine:
+            if one.moved and one.stood is not None:
+                top = tops.get(one.day)
+                if top is None or (-one.stood, user) < top:
+                    tops[one.day] = (-one.stood, user)
     best = -1
-    for day, below, user in moves:
+    for day, (below, user) in sorted(tops.items()):
         if -below > best:
             best = -below
             yield day, user, best
