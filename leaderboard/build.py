@@ -14,7 +14,7 @@ from leaderboard.ranking import Board, board
 from leaderboard.reading import load
 from leaderboard.schema import LeaderboardError, Scores
 from leaderboard.swap import MARKER, replace_folder
-from leaderboard.tables import board_csv, leaderboard_json, published
+from leaderboard.tables import board_csv, exercise_json, leaderboard_json, published
 from leaderboard.users import submitters, user_page
 from leaderboard.writing import Part, write_parts
 
@@ -59,13 +59,15 @@ def _parts(scores: Scores, digest: str) -> list[Part]:
 
 
 def _files_of_all(scores: Scores, boards: Sequence[Board], digest: str) -> Iterator[tuple[str, bytes]]:
-    entries = [[published(row) for row in one.rows] for one in boards]
     yield "index.html", index_page(scores, boards, digest)
     yield "about.html", about_page(scores, boards, digest)
     yield "feed.xml", feed(scores, boards)
-    yield MARKER, leaderboard_json(scores, boards, entries, digest)
-    for one, rows in zip(boards, entries, strict=True):
+    exercises = []
+    for one in boards:  # the rows of a large class are 6 MB of dicts per board, so only one board's at a time
+        rows = [published(row) for row in one.rows]
         yield f"{one.exercise.id}.csv", board_csv(one, rows)
+        exercises.append(exercise_json(one, rows))
+    yield MARKER, leaderboard_json(scores, exercises, digest)
     for asset in sorted(ASSETS.iterdir()):
         yield f"assets/{asset.name}", asset.read_bytes()
 

@@ -69,40 +69,38 @@ def _baseline(line: Line) -> dict[str, Any]:
     }
 
 
-def leaderboard_json(
-    scores: Scores, boards: Sequence[Board], entries: Sequence[list[dict[str, Any]]], digest: str
-) -> bytes:
-    """All boards as UTF-8 JSON. `entries`: what is `published` of the rows of each board; `digest`:
-    sha256 of the scores file, hex.
-    """
-    exercises = []
-    for one, rows in zip(boards, entries, strict=True):
-        exercise, hidden = one.exercise, one.exercise.hidden_set
-        exercises.append(
-            {
-                "id": exercise.id,
-                "title": exercise.title,
-                "due": exercise.due.isoformat(),
-                "phase": exercise.phase,
-                "pass_percent": exercise.pass_percent,
-                "pass_correct": needed(exercise.shown, exercise.pass_percent) if hidden else None,
-                "images": exercise.shown,
-                "hidden_set": hidden.model_dump() if hidden else None,
-                "participants": len(one.rows),
-                "passed": one.passed,
-                "baselines": [_baseline(line) for line in one.lines],
-                "entries": rows,
-            }
-        )
+def exercise_json(one: Board, rows: Sequence[dict[str, Any]]) -> bytes:
+    """One board as a JSON object. `rows`: what is `published` of its rows."""
+    exercise, hidden = one.exercise, one.exercise.hidden_set
+    return to_json(
+        {
+            "id": exercise.id,
+            "title": exercise.title,
+            "due": exercise.due.isoformat(),
+            "phase": exercise.phase,
+            "pass_percent": exercise.pass_percent,
+            "pass_correct": needed(exercise.shown, exercise.pass_percent) if hidden else None,
+            "images": exercise.shown,
+            "hidden_set": hidden.model_dump() if hidden else None,
+            "participants": len(one.rows),
+            "passed": one.passed,
+            "baselines": [_baseline(line) for line in one.lines],
+            "entries": rows,
+        }
+    )
+
+
+def leaderboard_json(scores: Scores, exercises: Sequence[bytes], digest: str) -> bytes:
+    """All boards as UTF-8 JSON. `exercises`: the `exercise_json` of each; `digest`: sha256 of the scores file, hex."""
     document = {
         "schema": JSON_SCHEMA,
         "course": scores.course.model_dump(),
         "generated_at": scores.generated_at.isoformat() if scores.generated_at else None,
         "scorer_version": scores.scorer_version,
         "input_sha256": digest,
-        "exercises": exercises,
+        "exercises": [],
     }
-    return to_json(document) + b"\n"
+    return b"".join([to_json(document).removesuffix(b"]}"), b",".join(exercises), b"]}\n"])
 
 
 @lru_cache(100_000, typed=True)  # most cells of a large class are one of few values
