@@ -109,7 +109,11 @@ new MutationObserver((_, watch) => {
   if (controls) { window.controlsAt = performance.now(); watch.disconnect(); }
 }).observe(document, {subtree: true, childList: true, attributes: true});
 """
-USABLE = "Math.max(window.controlsAt, performance.getEntriesByType('navigation')[0].loadEventEnd)"
+# the same for the page with its controls, 0 before it is loaded
+USABLE = """() => {
+  const loadedAt = performance.getEntriesByType("navigation")[0].loadEventEnd;
+  return window.controlsAt && loadedAt && Math.max(window.controlsAt, loadedAt);
+}"""
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -134,11 +138,7 @@ def in_browser(site: Path, rounds: int) -> dict[str, float]:
                 page.add_init_script(WATCH)
                 page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
                 page.get_by_role("link", name="Grid search").click()
-                page.wait_for_selector("#controls:not([hidden])")
-                page.wait_for_function(
-                    "window.controlsAt && performance.getEntriesByType('navigation')[0].loadEventEnd"
-                )
-                times["usable"].append(page.evaluate(USABLE) / 1000)
+                times["usable"].append(page.wait_for_function(USABLE).json_value() / 1000)
                 start = time.perf_counter()
                 page.get_by_label("Search users").fill("u99")
                 page.wait_for_selector("tbody:not(.over):not(.under):not(.mark) tr[id^=u99]")

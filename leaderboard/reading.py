@@ -27,7 +27,9 @@ from leaderboard.schema import (
 )
 
 DAY = "expected a day like 2026-12-01 without a time"
-SECONDS_AS_DAY = re.compile(rb'day":\s*"[0-9]{5}')  # "1700006400", which the parser of dates would take for a day
+# the only form of a day; the parser of dates would also take the seconds since 1970, "+1700006400"
+ISO_DAY = r"2[0-9]{3}-[0-9]{2}-[0-9]{2}"
+DAYS_WRITTEN = re.compile(rf'day":\s*"{ISO_DAY}"'.encode())  # in "day" and "received_day"; no string holds a bare quote
 
 
 def parse(raw: bytes, where: str = "scores.json") -> Scores:
@@ -38,10 +40,10 @@ def parse(raw: bytes, where: str = "scores.json") -> Scores:
     try:
         scores = Scores.model_validate_json(raw)
     except ValidationError as error:
-        _refuse_text(raw, where)
+        _plain(raw, where)
         _fail(where, _first_problem(error))
-    if _keys_written(raw) != _keys_of(scores) or SECONDS_AS_DAY.search(raw):
-        _refuse_text(raw, where)
+    if (_keys_written(raw), len(DAYS_WRITTEN.findall(raw))) != _keys_and_days(scores):
+        _refuse_other_days(_plain(raw, where), where)
     return scores
 
 
@@ -53,9 +55,9 @@ def _keys_written(raw: bytes) -> int | None:
     return None if re.search(rb'"\s+:', raw) else raw.count(b'":')
 
 
-def _keys_of(scores: Scores) -> int:
-    """How many keys a text of these scores has if it repeats none: no field may be missing, none be added."""
-    keys = len(Scores.model_fields) + len(Course.model_fields)
+def _keys_and_days(scores: Scores) -> tuple[int, int]:
+    """How many keys and days a text of these scores has if it repeats no key: no field may be missing, none be added."""
+    keys, days = len(Scores.model_fields) + len(Course.model_fields), 0
     for one in scores.exercises:
         befores = sum(entry.before is not None for entry in one.entries)
         attempts = sum(map(len, one.histories.values()))
@@ -64,15 +66,27 @@ def _keys_of(scores: Scores) -> int:
         )
         keys += len(one.baselines) * len(Baseline.model_fields) + len(one.entries) * len(fields(Entry))
         keys += befores * len(fields(Before)) + attempts * len(fields(Attempt))
-    return keys
+        days += len(one.entries) + attempts
+    return keys, days
 
 
 def _fail(where: str, problem: str) -> NoReturn:
     raise LeaderboardError(f"{shown(where, quote=False)}: {problem}; export it again (fields: leaderboard/README.md)")
 
 
-def _refuse_text(raw: bytes, where: str) -> None:
-    """Reads the text by way of Python's own objects, slowly, and refuses what can be wrong with it as a text of JSON.
+def _refuse_other_days(data: dict[str, Any], where: str) -> None:
+    """Raises: LeaderboardError for a day in another form than ISO_DAY; else the data is that of valid scores."""
+    for number, one in enumerate(data["exercises"]):
+        days = [(f"entries[{at}].received_day", entry["received_day"]) for at, entry in enumerate(one["entries"])]
+        for user, attempts in one["histories"].items():
+            days += [(f"histories.{user}[{at}].day", attempt["day"]) for at, attempt in enumerate(attempts)]
+        for place, day in days:
+            if not re.fullmatch(ISO_DAY, day):
+                _fail(where, f"exercises[{number}].{place}: {DAY}, got {shown(day)}")
+
+
+def _plain(raw: bytes, where: str) -> dict[str, Any]:
+    """The text as Python's own objects, which takes longer and tells what can be wrong with it as a text of JSON.
 
     Raises: LeaderboardError.
     """
@@ -86,10 +100,6 @@ def _refuse_text(raw: bytes, where: str) -> None:
             names = [key for key, _ in pairs]
             repeated = next(name for name in names if names.count(name) > 1)
             _fail(where, f"expected each key once in an object, got {shown(repeated)} twice")
-        for name in ("day", "received_day"):
-            value = keys.get(name)
-            if isinstance(value, str) and value.isdecimal():
-                _fail(where, f"{name}: {DAY}, got {shown(value)}")
         return keys
 
     try:
@@ -107,6 +117,7 @@ def _refuse_text(raw: bytes, where: str) -> None:
     version = data.get("schema")
     if type(version) is not int or version != SCHEMA:
         _fail(where, f"expected schema {SCHEMA}, got {shown(version)}: this generator reads no other")
+    return data
 
 
 def load(path: Path) -> tuple[Scores, bytes]:

@@ -46,9 +46,8 @@ class AffineTransform:
         # numbers instead of C, seven times as fast, and twice as fast as looking every byte up in a table.
         pixels = math.prod(images.shape[1:-1])
         rows = images.reshape(len(images), pixels * images.shape[-1])
-        out = rows.astype(
-            np.float32
-        )  # a product of bytes and floats would convert in small pieces, a tenth slower in all
+        # A product of bytes and floats would convert in small pieces, a tenth slower in all.
+        out = rows.astype(np.float32)
         out *= np.tile(self.scale, pixels) if self.scale.ndim else self.scale
         out += np.tile(self.shift, pixels) if self.shift.ndim else self.shift
         return out.reshape(images.shape)

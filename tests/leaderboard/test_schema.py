@@ -247,6 +247,9 @@ def test_several_users_may_opt_out(class_of_twelve):
     assert len(parse(json.dumps(class_of_twelve).encode()).exercises[0].entries) == 12
 
 
+RECEIVED = '"received_day": "2026-12-05"'
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
@@ -277,7 +280,11 @@ def test_several_users_may_opt_out(class_of_twelve):
             '"received_day": "0026',
             "received_day: expected to be greater than or equal to 2000",
         ),
-        ('"received_day": "', '"received_day": "1700006400", "was": "', "received_day: expected a day like 2026-12-01"),
+        (RECEIVED, '"received_day": "1700006400"', f"{ENTRY}.received_day: expected a day like 2026-12-01"),
+        (RECEIVED, r'"received_day": "\u0032026-12-05"', None),
+        (RECEIVED, r'"received_day": "\u0031700006400"', f"{ENTRY}.received_day: expected a day like 2026-12-01"),
+        (RECEIVED, r'"received_d\u0061y": "2026-12-05"', None),
+        (RECEIVED, r'"received_d\u0061y": "+1700006400"', f"{ENTRY}.received_day: expected a day like 2026-12-01"),
     ],
 )
 def test_the_text_is_taken_as_it_stands_or_refused_for_what_is_wrong(class_of_twelve, old, new, problem):
@@ -293,7 +300,18 @@ def test_the_text_is_taken_as_it_stands_or_refused_for_what_is_wrong(class_of_tw
 
 
 @pytest.mark.parametrize(
-    "day", ["1700006400", "2026-12-01 ", " 2026-12-01", "2026-12-01T00:00:00Z", "20261201", "2026-02-30", ""]
+    "day",
+    [
+        "1700006400",
+        "+1700006400",
+        "1700006400000",
+        "2026-12-01 ",
+        " 2026-12-01",
+        "2026-12-01T00:00:00Z",
+        "20261201",
+        "2026-02-30",
+        "",
+    ],
 )
 def test_a_day_is_read_in_one_form_only(class_of_twelve, day):
     class_of_twelve["exercises"][0]["histories"]["u0100"] = [attempt(day=day)]
@@ -301,7 +319,7 @@ def test_a_day_is_read_in_one_form_only(class_of_twelve, day):
 
 
 def test_a_file_as_it_is_written_is_not_read_twice(class_of_twelve, monkeypatch):
-    monkeypatch.setattr(reading, "_refuse_text", None)
+    monkeypatch.setattr(reading, "_plain", None)
     assert parse(json.dumps(class_of_twelve).encode()).exercises[0].entries
 
 
