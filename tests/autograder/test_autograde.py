@@ -26,11 +26,6 @@ ALL = {"tanh": 2.0, "mean": 3.0}  # the question `why` is graded by hand
 SOLVED_MEAN = "def mean(numbers):\n    return math.fsum(numbers) / len(numbers)\n"
 
 
-@pytest.fixture(scope="module")
-def sandbox(box):
-    return box
-
-
 class Term:
     """A released toy course whose students hand in notebooks."""
 
@@ -86,10 +81,10 @@ class Term:
 
 
 @pytest.fixture(scope="module")
-def term(tmp_path_factory, sandbox):
+def term(tmp_path_factory, box):
     course = tmp_path_factory.mktemp("toy_term") / "course"
     shutil.copytree(TOY, course)
-    return Term(course, sandbox)
+    return Term(course, box)
 
 
 def points(result):
